@@ -1,0 +1,1 @@
+"""Pure functions behind the widgets: arrays in, arrays out, nothing of Jupyter."""

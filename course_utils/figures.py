@@ -8,11 +8,13 @@ import io
 import warnings
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
-from IPython.display import Image, display
+from IPython import display as ipython
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from PIL import Image
 
 __all__ = ["CJK_FONTS", "MARKERS", "PALETTE", "check_axes", "png_bytes", "show", "use_course_style"]
 
@@ -24,6 +26,8 @@ PALETTE = {
     "black": "#000000",
 }
 MARKERS = ("o", "s", "^", "D", "v")
+_VISIBLE_CHANGE = 8  # of 255, in one colour channel
+_CHANGED_PIXELS = 0.005  # fraction of the picture; smooth colour maps exceed it
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 # Fonts that hold Chinese, one for each common system; the first found is used.
 CJK_FONTS = (
@@ -67,11 +71,20 @@ def use_course_style() -> None:
 
 
 def png_bytes(fig: Figure, *, dpi: float = 120) -> bytes:
-    """Return a figure as the bytes of a PNG file with a white background."""
-    buffer = io.BytesIO()
-    # Without a fixed Software field the bytes would change with matplotlib's version.
-    fig.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
-    return buffer.getvalue()
+    """Return a figure as the bytes of a PNG file with a white background.
+
+    Where 256 colours are enough, as for lines and text, the file holds only those
+    and is less than half as large; a smooth colour map keeps all of its own.
+    """
+    drawn = io.BytesIO()
+    fig.savefig(drawn, format="png", dpi=dpi, facecolor="white")
+    picture = Image.open(drawn).convert("RGB")
+    reduced = picture.quantize(256, dither=Image.Dither.NONE)
+    change = np.abs(np.asarray(picture, np.int16) - np.asarray(reduced.convert("RGB"), np.int16))
+    is_same = (change.max(axis=-1) > _VISIBLE_CHANGE).mean() < _CHANGED_PIXELS
+    small = io.BytesIO()
+    (reduced if is_same else picture).save(small, format="png", optimize=True)
+    return small.getvalue()
 
 
 def show(fig: Figure, alt: str) -> None:
@@ -93,8 +106,7 @@ def show(fig: Figure, alt: str) -> None:
     unlabelled = check_axes(fig)
     if unlabelled:
         warnings.warn(f"axes without a label: {', '.join(unlabelled)}", stacklevel=2)
-    image = Image(data=png_bytes(fig), format="png", alt=alt)
-    display(image)
+    ipython.display(ipython.Image(data=png_bytes(fig), format="png", alt=alt))
     plt.close(fig)
 
 

@@ -5,4 +5,4 @@ from jaxtyping import install_import_hook
 
 matplotlib.use("agg")
 # Must come before the first import of the package in the test process.
-install_import_hook("course_utils", "beartype.beartype")
+install_import_hook("course_utils", "typecheck.checked")

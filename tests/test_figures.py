@@ -1,11 +1,14 @@
 """Figures carry words: alternative text, labelled axes, contrast."""
 
 import base64
+import io
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from course_utils import figures
 from course_utils.figures import PALETTE, check_axes, png_bytes, show, use_course_style
@@ -31,7 +34,7 @@ def shown(monkeypatch):
     """What `show` displayed: a list of (data, metadata) as a notebook would store them."""
     shown = []
     monkeypatch.setattr(
-        figures, "display", lambda image: shown.append(DisplayFormatter().format(image))
+        figures.ipython, "display", lambda image: shown.append(DisplayFormatter().format(image))
     )
     return shown
 
@@ -92,3 +95,12 @@ def test_every_colour_keeps_a_contrast_of_3_to_1_on_white(colour):
 def test_lines_differ_by_dash_as_well_as_colour():
     cycle = list(mpl.rcParams["axes.prop_cycle"])
     assert len({str(style["linestyle"]) for style in cycle}) == len(cycle)
+
+
+def test_lines_are_stored_in_few_colours_and_colour_maps_in_all():
+    assert Image.open(io.BytesIO(png_bytes(labelled()))).mode == "P"
+    fig, axs = plt.subplots(1, 2)
+    x = np.linspace(-3, 3, 300)
+    axs[0].imshow(np.exp(-(x**2) - x[:, None] ** 2))
+    axs[1].imshow(np.sin(x) * x[:, None], cmap="RdBu_r")
+    assert Image.open(io.BytesIO(png_bytes(fig))).mode == "RGB"

@@ -1,20 +1,20 @@
 """Make one ES module out of a view's JavaScript and the modules it imports.
 
 A browser takes a widget's code as a single module, so the shared parts in
-``static/`` are written as ordinary ES modules and joined here.
+``static/`` are written as ordinary ES modules, joined here and minified by rjsmin.
 """
 
 import re
 from functools import cache
 from pathlib import Path
 
+from rjsmin import jsmin
+
 __all__ = ["STATIC", "bundle", "load_css", "load_esm"]
 
 STATIC = Path(__file__).parent / "static"
 _IMPORT = re.compile(r'^import\s+\{[^}]*\}\s+from\s+"\./([\w.]+)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(async )?(function|const|let|class)\b)", re.MULTILINE)
-# Comments that fill their lines, empty lines and indentation: a third of the bytes sent.
-_PADDING = re.compile(r"^\s*(//.*|/\*\*[\s\S]*?\*/)?$\n|^[ \t]+", re.MULTILINE)
 
 
 @cache
@@ -28,8 +28,6 @@ def bundle(source: str) -> str:
 
     Only the form ``import { a, b } from "./file.js";`` is understood, without
     renaming, so two modules of one bundle must not declare the same name.
-    Whole-line comments and indentation are left out; a template literal must
-    therefore not span lines.
 
     Raises
     ------
@@ -39,7 +37,7 @@ def bundle(source: str) -> str:
     needed: dict[str, str] = {}
     _collect(source, needed)
     shared = [_EXPORT.sub("", _IMPORT.sub("", text)) for text in needed.values()]
-    return _PADDING.sub("", "\n".join([*shared, _IMPORT.sub("", source)]))
+    return jsmin("\n".join([*shared, _IMPORT.sub("", source)]))
 
 
 def load_css() -> str:

@@ -11,7 +11,8 @@ BIN := .venv/bin
 # In a container one is often root, which JupyterLab wants to be told.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 RUN := $(BIN)/python
-NBVAL := $(RUN) -m pytest --nbval-lax -p no:cacheprovider -n 2 --dist loadscope --nbval-cell-timeout 300
+# One thread a kernel: two kernels on two cores, whose threads would only get in each other's way.
+NBVAL := OMP_NUM_THREADS=1 $(RUN) -m pytest --nbval-lax -p no:cacheprovider -n 2 --dist loadscope --nbval-cell-timeout 300
 
 .PHONY: help lab test lint unit nbval notebooks ledger coverage bench constraints newest clean
 

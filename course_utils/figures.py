@@ -26,8 +26,9 @@ PALETTE = {
     "black": "#000000",
 }
 MARKERS = ("o", "s", "^", "D", "v")
-_VISIBLE_CHANGE = 8  # of 255, in one colour channel
-_CHANGED_PIXELS = 0.005  # fraction of the picture; smooth colour maps exceed it
+_COLOURS = 128
+_VISIBLE_CHANGE = 16  # of 255, in one colour channel
+_CHANGED_PIXELS = 0.006  # fraction of the picture; smooth colour maps exceed it
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 # Fonts that hold Chinese, one for each common system; the first found is used.
 CJK_FONTS = (
@@ -49,7 +50,7 @@ def use_course_style() -> None:
     mpl.rcParams.update(
         {
             "figure.figsize": (6.0, 3.5),
-            "figure.dpi": 120,
+            "figure.dpi": 100,
             "figure.facecolor": "white",
             "figure.constrained_layout.use": True,
             "savefig.facecolor": "white",
@@ -70,16 +71,16 @@ def use_course_style() -> None:
     )
 
 
-def png_bytes(fig: Figure, *, dpi: float = 120) -> bytes:
+def png_bytes(fig: Figure, *, dpi: float = 100) -> bytes:
     """Return a figure as the bytes of a PNG file with a white background.
 
-    Where 256 colours are enough, as for lines and text, the file holds only those
+    Where few colours are enough, as for lines and text, the file holds only those
     and is less than half as large; a smooth colour map keeps all of its own.
     """
     drawn = io.BytesIO()
     fig.savefig(drawn, format="png", dpi=dpi, facecolor="white")
     picture = Image.open(drawn).convert("RGB")
-    reduced = picture.quantize(256, dither=Image.Dither.NONE)
+    reduced = picture.quantize(_COLOURS, dither=Image.Dither.NONE)
     change = np.abs(np.asarray(picture, np.int16) - np.asarray(reduced.convert("RGB"), np.int16))
     is_same = (change.max(axis=-1) > _VISIBLE_CHANGE).mean() < _CHANGED_PIXELS
     small = io.BytesIO()

@@ -1,5 +1,17 @@
 """Widgets of the course; each leaves a picture where it cannot run."""
 
+from course_utils.widgets.views.graph import ComputationGraph
+from course_utils.widgets.views.playground import Playground
+from course_utils.widgets.views.race import OptimizerRace
+from course_utils.widgets.views.schedule import ScheduleExplorer
 from course_utils.widgets.views.stepper import PerceptronStepper
+from course_utils.widgets.views.surface import LossSurface
 
-__all__ = ["PerceptronStepper"]
+__all__ = [
+    "ComputationGraph",
+    "LossSurface",
+    "OptimizerRace",
+    "PerceptronStepper",
+    "Playground",
+    "ScheduleExplorer",
+]

@@ -1,5 +1,6 @@
 """The form of every notebook, as style.md section 1 asks; the runs themselves are nbval's."""
 
+import ast
 import base64
 import re
 from pathlib import Path
@@ -21,10 +22,9 @@ KINDS = (
     "Exercises",
     "Recap",
 )
-GLOBAL_RANDOMNESS = re.compile(
-    r"manual_seed\((?!.*generator)|np\.random\.(?!default_rng|Generator)|random\.seed|"
-    r"torch\.rand\w*\((?!.*generator)|\bglobal\b"
-)
+# Calls that draw random numbers, or seed a global source.
+TORCH_DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
+DRAWING_METHODS = {"normal_", "uniform_", "trunc_normal_", "random_", "bernoulli_", "dropout_"}
 NETWORK = re.compile(r"https?://|urllib|requests\.|!wget|!curl|[%!]\s*pip|apt-get")
 
 
@@ -104,11 +104,44 @@ def test_cells_are_short(draft):
         assert len(lines) <= 30, f"{cell.id} has {len(lines)} lines"
 
 
+def draws_unseeded(call: ast.Call) -> bool:
+    """Say whether a call draws from, or seeds, a source that was not passed to it."""
+    name = ast.unparse(call.func)
+    last = name.rpartition(".")[2]
+    if name in ("torch.manual_seed", "random.seed", "torch.cuda.manual_seed_all"):
+        return True
+    if re.fullmatch(r"np\.random\.\w+", name):
+        return last not in ("default_rng", "Generator")
+    is_draw = (name.startswith("torch.") and last in TORCH_DRAWS) or last in DRAWING_METHODS
+    return is_draw and "generator" not in {keyword.arg for keyword in call.keywords}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("torch.manual_seed(0)", True),
+        ("torch.Generator().manual_seed(0)", False),
+        ("torch.randn(3)", True),
+        ("torch.randn(\n    3,\n    generator=generator)", False),
+        ("np.random.rand(3)", True),
+        ("np.random.default_rng(0)", False),
+        ("np.random.default_rng(0).normal(size=3)", False),
+        ("nn.init.normal_(w, std=1)", True),
+        ("w.uniform_(0, 1, generator=g)", False),
+    ],
+)
+def test_the_search_for_unseeded_draws_finds_them(code, expected):
+    assert draws_unseeded(ast.parse(code).body[0].value) is expected
+
+
 def test_randomness_is_passed_and_nothing_is_fetched(draft):
     for cell in code_cells(draft):
-        for line in cell.source.splitlines():
-            assert not GLOBAL_RANDOMNESS.search(line), f"{cell.id}: {line}"
-            assert not NETWORK.search(line), f"{cell.id}: {line}"
+        tree = ast.parse(cell.source)
+        for node in ast.walk(tree):
+            assert not isinstance(node, ast.Global), f"{cell.id} uses global"
+            if isinstance(node, ast.Call):
+                assert not draws_unseeded(node), f"{cell.id}: {ast.unparse(node)}"
+        assert not NETWORK.search(cell.source), cell.id
 
 
 def test_figures_have_words_and_a_caption(published):

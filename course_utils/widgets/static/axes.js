@@ -33,15 +33,16 @@ export function ticks(low, high, count = 5, log = false) {
   return out;
 }
 
-function tickText(value, log) {
+/** A tick as text; powers of ten as 1e-3. */
+export function tickText(value, log) {
   if (log) return `1e${Math.round(Math.log10(value))}`;
   return Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-4)
     ? value.toExponential(0)
     : String(value);
 }
 
-/** Draw both axes with ticks and labels around the box that the scales span. */
-export function drawAxes(ctx, x, y, theme, { xLabel, yLabel, grid = false } = {}) {
+/** Draw both axes with ticks and labels, `gap` pixels to the left, around the scales' box. */
+export function drawAxes(ctx, x, y, theme, { xLabel, yLabel, grid = false, gap = 44 } = {}) {
   ctx.save();
   ctx.font = "12px sans-serif";
   ctx.fillStyle = theme.ink;
@@ -75,7 +76,7 @@ export function drawAxes(ctx, x, y, theme, { xLabel, yLabel, grid = false } = {}
     ctx.fillText(xLabel, (x.from + x.to) / 2, y.from + 36);
   }
   if (yLabel) {
-    ctx.translate(x.from - 44, (y.from + y.to) / 2);
+    ctx.translate(x.from - gap, (y.from + y.to) / 2);
     ctx.rotate(-Math.PI / 2);
     ctx.textBaseline = "top";
     ctx.fillText(yLabel, 0, 0);

@@ -231,7 +231,11 @@ def _matches(answer: Any, expected: Any, tolerance: float) -> bool:
 
 
 def _difference(answer: Any, expected: Any) -> str:
-    a, e = np.asarray(_plain(answer)), np.asarray(_plain(expected))
+    e = np.asarray(_plain(expected))
+    try:
+        a = np.asarray(_plain(answer))
+    except ValueError:  # parts of different lengths
+        return f"Expected shape {e.shape}, got {_short(answer)}."
     if a.dtype.kind in "OUSb" or e.dtype.kind in "OUSb":
         return f"{_short(answer)} is not the answer."
     if a.shape != e.shape:

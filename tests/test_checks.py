@@ -123,6 +123,11 @@ def test_exercise(answer, said, capsys):
     assert capsys.readouterr().out.strip().startswith(said)
 
 
+def test_exercise_answered_with_parts_of_different_lengths(capsys):
+    check_exercise((np.array([1.0, 2.0]), 0.5), (1.0, 2.0, 0.5))
+    assert capsys.readouterr().out.startswith("Not yet. Expected shape (3,), got [array(")
+
+
 def test_exercise_with_an_array_of_bools(capsys):
     check_exercise([True, False], [True, False])
     check_exercise([True, True], [True, False])

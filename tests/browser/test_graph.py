@@ -18,6 +18,7 @@ from tests.browser.widget_page import (
     DARK,
     LABEL,
     SPY,
+    assert_kernel_prints,
     assert_nothing_left,
     copied,
     painted,
@@ -253,8 +254,4 @@ def test_in_jupyterlab(open_notebook):
     slider.focus()
     page.keyboard.press("ArrowRight")
     painted(page)
-    page.evaluate(
-        "async () => { const p = jupyterapp.shell.currentWidget; p.content.activeCellIndex = 1;"
-        " await jupyterapp.commands.execute('notebook:run-cell') }"
-    )
-    page.wait_for_selector("text=at 2 [2.1] Step 2 of 3")
+    assert_kernel_prints(page, "at 2 [2.1] Step 2 of 3")

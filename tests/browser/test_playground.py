@@ -15,6 +15,7 @@ from tests.browser.widget_page import (
     DARK,
     LABEL,
     SPY,
+    assert_kernel_prints,
     assert_nothing_left,
     copied,
     painted,
@@ -309,8 +310,4 @@ def test_in_jupyterlab(open_notebook):
     page.click(".dlc-play")
     painted(page)
     shown = page.inner_text(".dlc-readout").split(":")[0].split()[1]
-    page.evaluate(
-        "async () => { const p = jupyterapp.shell.currentWidget; p.content.activeCellIndex = 1;"
-        " await jupyterapp.commands.execute('notebook:run-cell') }"
-    )
-    page.wait_for_selector(f"text=at {shown} 2 Step {shown[:2]}")
+    assert_kernel_prints(page, f"at {shown} 2 Step {shown[:2]}")

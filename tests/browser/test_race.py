@@ -17,6 +17,7 @@ from course_utils.widgets.core.surface import Interpolant
 from tests.browser.widget_page import (
     DARK,
     SPY,
+    assert_kernel_prints,
     assert_nothing_left,
     copied,
     painted,
@@ -271,8 +272,4 @@ def test_in_jupyterlab(open_notebook):
     page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
     page.keyboard.press("Control+s")
     page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
-    page.evaluate(
-        "async () => { const p = jupyterapp.shell.currentWidget; p.content.activeCellIndex = 1;"
-        " await jupyterapp.commands.execute('notebook:run-cell') }"
-    )
-    page.wait_for_selector("text=at [-4.4, 1.0] 0 True Step 0 of 200,")
+    assert_kernel_prints(page, "at [-4.4, 1.0] 0 True Step 0 of 200,")

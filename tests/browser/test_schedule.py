@@ -18,6 +18,7 @@ from course_utils.widgets.views.schedule import PRESETS
 from tests.browser.widget_page import (
     DARK,
     SPY,
+    assert_kernel_prints,
     assert_nothing_left,
     copied,
     painted,
@@ -203,8 +204,4 @@ def test_in_jupyterlab(open_notebook):
     page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
     page.keyboard.press("Control+s")
     page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
-    page.evaluate(
-        "async () => { const p = jupyterapp.shell.currentWidget; p.content.activeCellIndex = 1;"
-        " await jupyterapp.commands.execute('notebook:run-cell') }"
-    )
-    page.wait_for_selector("text=at 1 0.102 Base learning rate 0.102.")
+    assert_kernel_prints(page, "at 1 0.102 Base learning rate 0.102.")

@@ -15,6 +15,7 @@ from tests.browser.widget_page import (
     DARK,
     LABEL,
     SPY,
+    assert_kernel_prints,
     assert_nothing_left,
     copied,
     painted,
@@ -241,8 +242,4 @@ def test_in_jupyterlab(open_notebook):
     page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
     page.keyboard.press("Shift+ArrowUp")
     page.wait_for_function("document.querySelector('.dlc-readout').textContent.includes('Step 2')")
-    page.evaluate(
-        "async () => { const p = jupyterapp.shell.currentWidget; p.content.activeCellIndex = 1;"
-        " await jupyterapp.commands.execute('notebook:run-cell') }"
-    )
-    page.wait_for_selector("text=at 2  (16, 2) Step 2 of")
+    assert_kernel_prints(page, "at 2  (16, 2) Step 2 of")

@@ -91,3 +91,21 @@ def assert_nothing_left(page: Page) -> None:
     left = page.evaluate(LIVE)
     assert not any(left.values()), left
     assert page.locator("#widget").inner_html() == ""
+
+
+def assert_kernel_prints(page: Page, text: str) -> None:
+    """Run the second cell in JupyterLab until it prints ``text``.
+
+    The front end holds its newest state back until the kernel has answered for the one
+    before, so the first run may still see that one.
+    """
+    run = """async () => { const panel = jupyterapp.shell.currentWidget;
+      panel.content.activeCellIndex = 1;
+      await jupyterapp.commands.execute('notebook:run-cell');
+      return panel.content.widgets[1].node.querySelector('.jp-Cell-outputArea').innerText; }"""
+    said = []
+    for _ in range(20):
+        said.append(page.evaluate(run))
+        if text in said[-1]:
+            return
+    raise AssertionError(f"the kernel printed {set(said)}, not {text!r}")

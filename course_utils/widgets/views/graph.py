@@ -158,7 +158,9 @@ class ComputationGraph(CourseWidget):
         at = self._layout.nodes
         for (node, slot), chain in self._layout.bends.items():
             line = [at[self._graph.parents[node][slot]], *chain, at[node]]
-            ax.plot(*zip(*line, strict=True), color="#606060", linewidth=1.2, zorder=1)
+            ax.plot(
+                *zip(*line, strict=True), color="#606060", linestyle="-", linewidth=1.2, zorder=1
+            )
         for i, name in enumerate(self._graph.names):
             op = self._graph.ops[i]
             ax.text(

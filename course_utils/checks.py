@@ -213,7 +213,7 @@ def check_exercise(
         if _matches(answer, wrong, tolerance):
             print(f"Not yet. {message}")
             return
-    print(f"Not yet. {_difference(answer, expected)}")
+    print(f"Not yet. {_difference(answer, expected, tolerance)}")
 
 
 def _matches(answer: Any, expected: Any, tolerance: float) -> bool:
@@ -230,7 +230,8 @@ def _matches(answer: Any, expected: Any, tolerance: float) -> bool:
     return bool(np.all(difference <= bound))
 
 
-def _difference(answer: Any, expected: Any) -> str:
+def _difference(answer: Any, expected: Any, tolerance: float) -> str:
+    """Say how an answer is wrong, without giving the right one away."""
     e = np.asarray(_plain(expected))
     try:
         a = np.asarray(_plain(answer))
@@ -242,7 +243,14 @@ def _difference(answer: Any, expected: Any) -> str:
         return f"Expected shape {e.shape}, got {a.shape}."
     if not np.isfinite(a).all():
         return "Your answer holds NaN or infinity."
-    return f"The largest difference from the right answer is {np.max(np.abs(a - e)):.3g}."
+    bound = max(1.0, float(np.max(np.abs(e), initial=0.0)))
+    wrong = np.abs(a - e) > tolerance * bound
+    if np.max(np.abs(a - e)) < 0.01 * bound:
+        return f"Close: compute it exactly, or to a relative precision of {tolerance:g}."
+    if a.ndim == 0:
+        return f"Your answer is too {'large' if a > e else 'small'}."
+    index = tuple(int(i) for i in np.argwhere(wrong)[0])
+    return f"{int(wrong.sum())} of {wrong.size} entries are off, the first at index {index}."
 
 
 def _plain(thing: Any) -> Any:

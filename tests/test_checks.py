@@ -110,7 +110,9 @@ def test_records_only_what_held(ledger, tmp_path, monkeypatch):
         (0.5, "Correct."),
         (torch.tensor(0.5), "Correct."),
         (1.0, "Not yet. You forgot to halve."),
-        (0.7, "Not yet. The largest difference from the right answer is 0.2."),
+        (0.7, "Not yet. Your answer is too large."),
+        (-0.7, "Not yet. Your answer is too small."),
+        (0.503, "Not yet. Close: compute it exactly, or to a relative precision of 1e-06."),
         ([0.5, 0.5], "Not yet. Expected shape (), got (2,)."),
         (float("nan"), "Not yet. Your answer holds NaN or infinity."),
         ("half", "Not yet. 'half' is not the answer."),
@@ -121,6 +123,12 @@ def test_records_only_what_held(ledger, tmp_path, monkeypatch):
 def test_exercise(answer, said, capsys):
     check_exercise(answer, 0.5, mistakes={"You forgot to halve.": 1.0})
     assert capsys.readouterr().out.strip().startswith(said)
+
+
+def test_exercise_says_which_entries_are_off(capsys):
+    check_exercise([1.0, 5.0, 7.0], [1.0, 2.0, 3.0])
+    out = capsys.readouterr().out
+    assert out == "Not yet. 2 of 3 entries are off, the first at index (1,).\n"
 
 
 def test_exercise_answered_with_parts_of_different_lengths(capsys):

@@ -4,41 +4,13 @@ Where no Chromium is found the tests are skipped on a person's machine and fail
 where ``CI`` is set, so that a green run has seen the widgets.
 """
 
-import base64
 import os
 from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, Error, Page, sync_playwright
 
-from tests.browser.harness import Lab, launch, running_lab
-
-# A stand-in for the widget model of Jupyter: get, set, on, off, save_changes and no more.
-MOUNT = """async ({esm, css, state}) => {
-  const decode = v => v && v.base64 !== undefined
-    ? new DataView(Uint8Array.from(atob(v.base64), c => c.charCodeAt(0)).buffer) : v;
-  const values = Object.fromEntries(Object.entries(state).map(([k, v]) => [k, decode(v)]));
-  const listeners = {};
-  window.saved = 0;
-  window.model = {
-    get: k => values[k],
-    set(k, v) { if (values[k] === v) return; values[k] = v;
-      for (const f of listeners['change:' + k] ?? []) f(); },
-    save_changes() { window.saved += 1; },
-    on(e, f) { (listeners[e] ??= []).push(f); },
-    fire(e) { for (const f of listeners[e] ?? []) f(); },
-    off(e, f) { listeners[e] = (listeners[e] ?? []).filter(g => g !== f); },
-  };
-  window.listenerCount = () => Object.values(listeners).reduce((n, l) => n + l.length, 0);
-  const style = document.head.appendChild(document.createElement('style'));
-  style.textContent = css;
-  const url = URL.createObjectURL(new Blob([esm], {type: 'text/javascript'}));
-  window.esm = await import(url);
-  const el = document.body.appendChild(document.createElement('div'));
-  el.id = 'widget';
-  window.cleanup = await window.esm.default.render({model: window.model, el});
-  await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));
-}"""
+from tests.browser.harness import Lab, launch, mount_widget, running_lab
 
 
 @pytest.fixture(scope="session")
@@ -80,25 +52,8 @@ def page(browser) -> Iterator[Page]:
 
 @pytest.fixture
 def mount(page) -> Callable[..., Page]:
-    """Run a widget's JavaScript in the blank page, against a stand-in model.
-
-    In the page: ``model``, ``saved`` (calls of save_changes), ``esm`` (the module's
-    exports), ``cleanup`` (what render returned), ``listenerCount()``.
-    """
-
-    def run(widget) -> Page:
-        skip = {"layout", "tabbable", "tooltip", "comm"}
-        state = {
-            name: {"base64": base64.b64encode(value).decode()}
-            if isinstance(value, bytes)
-            else value
-            for name, value in widget.get_state().items()
-            if not name.startswith("_") and name not in skip
-        }
-        page.evaluate(MOUNT, {"esm": str(widget._esm), "css": str(widget._css), "state": state})
-        return page
-
-    return run
+    """See `tests.browser.harness.mount_widget`; the page is this test's own."""
+    return lambda widget: mount_widget(page, widget)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """How tests and benchmarks start Chromium and a JupyterLab of their own."""
 
+import base64
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+from ipywidgets import DOMWidget
 from playwright.sync_api import Browser, Page, Playwright
 
 FLAGS = [
@@ -37,6 +39,32 @@ READY = """async () => {
   await panel.sessionContext.ready;
   await panel.sessionContext.session.kernel.info;
 }"""
+# A stand-in for the widget model of Jupyter: get, set, on, off, save_changes and no more.
+MOUNT = """async ({esm, css, state}) => {
+  const decode = v => v && v.base64 !== undefined
+    ? new DataView(Uint8Array.from(atob(v.base64), c => c.charCodeAt(0)).buffer) : v;
+  const values = Object.fromEntries(Object.entries(state).map(([k, v]) => [k, decode(v)]));
+  const listeners = {};
+  window.saved = 0;
+  window.model = {
+    get: k => values[k],
+    set(k, v) { if (values[k] === v) return; values[k] = v;
+      for (const f of listeners['change:' + k] ?? []) f(); },
+    save_changes() { window.saved += 1; },
+    on(e, f) { (listeners[e] ??= []).push(f); },
+    fire(e) { for (const f of listeners[e] ?? []) f(); },
+    off(e, f) { listeners[e] = (listeners[e] ?? []).filter(g => g !== f); },
+  };
+  window.listenerCount = () => Object.values(listeners).reduce((n, l) => n + l.length, 0);
+  const style = document.head.appendChild(document.createElement('style'));
+  style.textContent = css;
+  const url = URL.createObjectURL(new Blob([esm], {type: 'text/javascript'}));
+  window.esm = await import(url);
+  const el = document.body.appendChild(document.createElement('div'));
+  el.id = 'widget';
+  window.cleanup = await window.esm.default.render({model: window.model, el});
+  await new Promise(r => requestAnimationFrame(() => requestAnimationFrame(r)));
+}"""
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells') }"
 
 
@@ -44,6 +72,22 @@ def launch(playwright: Playwright) -> Browser:
     """Start Debian's Chromium where there is one, else Playwright's own."""
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
     return playwright.chromium.launch(executable_path=found, headless=True, args=FLAGS)
+
+
+def mount_widget(page: Page, widget: DOMWidget) -> Page:
+    """Run a widget's JavaScript in a blank page, against a stand-in model.
+
+    In the page: ``model``, ``saved`` (calls of save_changes), ``esm`` (the module's
+    exports), ``cleanup`` (what render returned), ``listenerCount()``.
+    """
+    skip = {"layout", "tabbable", "tooltip", "comm"}
+    state = {
+        name: {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+        for name, value in widget.get_state().items()
+        if not name.startswith("_") and name not in skip
+    }
+    page.evaluate(MOUNT, {"esm": str(widget._esm), "css": str(widget._css), "state": state})
+    return page
 
 
 def request(url: str, method: str = "GET") -> bytes:

@@ -28,7 +28,7 @@ PALETTE = {
 MARKERS = ("o", "s", "^", "D", "v")
 _COLOURS = 128
 _VISIBLE_CHANGE = 16  # of 255, in one colour channel
-_CHANGED_PIXELS = 0.006  # fraction of the picture; smooth colour maps exceed it
+_CHANGED_PIXELS = 0.012  # fraction of the picture; smooth colour maps exceed it
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 # Fonts that hold Chinese, one for each common system; the first found is used.
 CJK_FONTS = (

@@ -515,10 +515,11 @@ def dual_perceptron(X, t, num_epochs):
 
 # %% [markdown]
 # Two independent references. The *dual form* never holds a weight: it counts how often each sample
-# was added (`counts`, $\alpha_i$), and $w = \sum_i \alpha_i s_i x_i$ at the end. And scikit-learn's `Perceptron`, told
-# to use step size 1, no shuffling and no early stop. One convention differs: scikit-learn counts
-# $d = 0$ as a mistake for both classes. With real-valued data that can happen only at the start,
-# where $w = 0$; a first sample of class 0 is a mistake in both conventions, so we put one first.
+# was added (`counts`, $\alpha_i$), and $w = \sum_i \alpha_i s_i x_i$ at the end. And scikit-learn's
+# `Perceptron`, told to use step size 1, no shuffling and no early stop. One convention differs:
+# scikit-learn counts $d = 0$ as a mistake for both classes. With real-valued data that can happen
+# only at the start, where $w = 0$; a first sample of class 0 is a mistake in both conventions, so
+# we put one first.
 
 # %%
 from sklearn.linear_model import Perceptron
@@ -599,10 +600,10 @@ ledger.check_gradient(
 # ## Build it: Novikoff's bound
 #
 # You may skip how `best_margin` works: it returns $R$, the largest $\gamma$, and a ceiling on any
-# $\gamma$. The best bound uses the largest margin. A support vector machine finds it; each $z_i$ is given
-# twice, as $z_i$ and $-z_i$ with opposite labels, so that the machine has no use for an intercept
-# of its own. Whatever the accuracy of its solver, the bound is valid: $\gamma$ is recomputed as the
-# smallest $u^\top z_i$ of the unit vector that it found.
+# $\gamma$. The best bound uses the largest margin. A support vector machine finds it; each $z_i$ is
+# given twice, as $z_i$ and $-z_i$ with opposite labels, so that the machine has no use for an
+# intercept of its own. Whatever the accuracy of its solver, the bound is valid: $\gamma$ is
+# recomputed as the smallest $u^\top z_i$ of the unit vector that it found.
 
 # %%
 from sklearn.svm import SVC
@@ -813,9 +814,9 @@ def lms_gradient(theta, X1, t):
 # %% [markdown]
 # ## Check it: ADALINE
 #
-# PyTorch computes gradients by itself (`requires_grad`, then `backward()`); use it as an oracle here,
-# you build its engine below. Against it, against central differences, and the single-sample rule
-# against the whole gradient: averaged over the samples, its steps are $-\eta\nabla L$.
+# PyTorch computes gradients by itself (`requires_grad`, then `backward()`); use it as an oracle
+# here, you build its engine below. Against it, against central differences, and the single-sample
+# rule against the whole gradient: averaged over the samples, its steps are $-\eta\nabla L$.
 
 # %%
 X1_odd, t_odd, theta_odd = (
@@ -861,9 +862,9 @@ for gate, target in TARGETS.items():
     print(f"     theta {theta.round(3) + 0.0}, outputs {(X1_corners @ theta).round(3)}")
 
 # %% [markdown]
-# It settles on the least-squares solution each time; read as a gate, an output above one half is a 1,
-# and AND and OR come out right. For XOR that solution answers one half to
-# everything: no cycle, and no use either. ADALINE behaves better; it can represent no more.
+# It settles on the least-squares solution each time; read as a gate, an output above one half is a
+# 1, and AND and OR come out right. For XOR that solution answers one half to everything: no cycle,
+# and no use either. ADALINE behaves better; it can represent no more.
 
 # %% [markdown]
 # ## Try it: how large may the learning rate be?
@@ -1201,8 +1202,8 @@ ComputationGraph(loss_two)
 # $$\frac{\partial L}{\partial W} = X^\top G, \qquad \frac{\partial L}{\partial b} = \sum_{n} G_{n},
 # \qquad \frac{\partial L}{\partial X} = G\,W^\top .$$
 #
-# In full, $\partial L/\partial W_{ij}=\sum_n X_{ni}G_{nj}$ over the $B$ samples of the batch. The shapes help
-# you remember it: the gradient of a thing has the shape of the thing.
+# In full, $\partial L/\partial W_{ij}=\sum_n X_{ni}G_{nj}$ over the $B$ samples of the batch. The
+# shapes help you remember it: the gradient of a thing has the shape of the thing.
 #
 # | symbol | code | shape |
 # |---|---|---|
@@ -1262,8 +1263,9 @@ for shape in ((5, 3, 7), (1, 4, 1), (9, 1, 2)):  # batch, inputs, outputs
 # w_{ji} \leftarrow w_{ji} + \alpha\,\delta_j I_i,
 # \quad b_k \leftarrow b_k + \beta\,\delta_k, \quad b_j \leftarrow b_j + \beta\,\delta_j$$
 #
-# The factor $s(1-s)$ is the derivative of the sigmoid $s(z)=1/(1+e^{-z})$. The sum over $k$ sends each output's
-# error back through the same weights that carried the signal forward: backpropagation (反向传播).
+# The factor $s(1-s)$ is the derivative of the sigmoid $s(z)=1/(1+e^{-z})$. The sum over $k$ sends
+# each output's error back through the same weights that carried the signal forward: backpropagation
+# (反向传播).
 #
 # | symbol | code | shape | range |
 # |---|---|---|---|
@@ -1520,8 +1522,8 @@ ledger.check_at_least(9, "XOR with 2 hidden units: solved of 50", xor_runs[2][1]
 ledger.check_at_least(9, "XOR with 4 hidden units: solved of 50", xor_runs[4][1].sum(), 47)
 
 # %% [markdown]
-# With two units some starts are stuck after all those steps; with four, all have arrived. More units
-# than needed make the search easier. Look inside a network of width two that solved it:
+# With two units some starts are stuck after all those steps; with four, all have arrived. More
+# units than needed make the search easier. Look inside a network of width two that solved it:
 
 # %%
 params_xor = [p[np.argmax(xor_runs[2][1])] for p in xor_runs[2][0]]  # the first that solved it
@@ -1716,8 +1718,9 @@ show(
 # The first listing is a class with two layers, Adam (a descent rule, notebook 04), and a loop over
 # images flattened to 784 numbers. Its outputs are *logits*, scores that the loss turns into
 # probabilities by softmax, as the next section does by hand; the loss is in nats, the unit of a
-# natural logarithm. *Held-out* digits are not trained on. Apart from the data loader it needs no change. The helper gives the layers torch's
-# default range, $\pm1/\sqrt{n_{\text{in}}}$, but from our own generator, so that runs repeat.
+# natural logarithm. *Held-out* digits are not trained on. Apart from the data loader it needs no
+# change. The helper gives the layers torch's default range, $\pm1/\sqrt{n_{\text{in}}}$, but from
+# our own generator, so that runs repeat.
 
 
 # %%
@@ -1951,8 +1954,8 @@ print(
 
 # %% [markdown]
 # The two follow one trajectory: the delta equations *are* what PyTorch computes. Now the digits
-# that neither has seen. **Predict:** will fifteen epochs of plain descent with minibatches of four do
-# better or worse than the listing's five epochs of Adam?
+# that neither has seen. **Predict:** will fifteen epochs of plain descent with minibatches of four
+# do better or worse than the listing's five epochs of Adam?
 
 
 # %%

@@ -151,7 +151,8 @@ class LossSurface(CourseWidget):
         named = "loss (log scale)" if scale.log else "loss"
         labels = [f"{v:.3g}" for v in _inverse(scale, places)]
         solid.set_zticks(places, labels)
-        solid.set(xlabel="alpha", ylabel="beta", zlim=(0, 1), title=f"{self.title}: {named}")
+        fig.suptitle(self.title)
+        solid.set(xlabel="alpha", ylabel="beta", zlim=(0, 1), title=named)
         filled = flat.contourf(a, b, unit, np.linspace(0, 1, 21), cmap="viridis", alpha=0.6)
         fig.colorbar(filled, ax=flat, label=named).set_ticks(places, labels=labels)
         for ax in (solid, flat):

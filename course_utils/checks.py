@@ -133,7 +133,8 @@ class Ledger:
     def check_at_least(
         self, row: int, name: str, value: float, bound: float, *, kind: str = "metric"
     ) -> None:
-        """Check that a number reaches a bound; NaN never does."""
+        """Check that a number reaches a bound; NaN never does. A bound is no reference."""
+        _refuse_reference_kinds(kind)
         value, bound = float(value), float(bound)
         if not value >= bound:
             raise CheckFailed(f"{name}: {value:.6g} does not reach {bound:.6g}")
@@ -142,7 +143,8 @@ class Ledger:
     def check_at_most(
         self, row: int, name: str, value: float, bound: float, *, kind: str = "metric"
     ) -> None:
-        """Check that a number stays below a bound; NaN never does."""
+        """Check that a number stays below a bound; NaN never does. A bound is no reference."""
+        _refuse_reference_kinds(kind)
         value, bound = float(value), float(bound)
         if not value <= bound:
             raise CheckFailed(f"{name}: {value:.6g} exceeds {bound:.6g}")
@@ -214,6 +216,11 @@ def check_exercise(
             print(f"Not yet. {message}")
             return
     print(f"Not yet. {_difference(answer, expected, tolerance)}")
+
+
+def _refuse_reference_kinds(kind: str) -> None:
+    if kind not in ("metric", "invariant"):
+        raise ValueError(f"kind is {kind!r}; a bound proves a metric or an invariant")
 
 
 def _matches(answer: Any, expected: Any, tolerance: float) -> bool:

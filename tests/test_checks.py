@@ -79,6 +79,12 @@ def test_bounds_and_nan(ledger):
             check(1, "bound", value, 0.94)
 
 
+@pytest.mark.parametrize("name", ["check_at_least", "check_at_most"])
+def test_a_bound_is_no_reference(ledger, name):
+    with pytest.raises(ValueError, match="a bound proves a metric or an invariant"):
+        getattr(ledger, name)(1, "x", 1.0, 1.0, kind="value")
+
+
 def test_unknown_kind(ledger):
     with pytest.raises(ValueError, match="expected one of value, gradient"):
         ledger.check_close(1, "x", 1.0, 1.0, kind="guess")

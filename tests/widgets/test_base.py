@@ -59,7 +59,9 @@ def test_good_arrays_pass():
 
 def test_a_bundle_holds_each_module_once_and_no_import():
     text = bundle(
-        'import { makeShell } from "./shell.js";\nimport { h } from "./dom.js";\nexport default {};\n'
+        'import { makeShell } from "./shell.js";\n'
+        'import { h } from "./dom.js";\n'
+        "export default {};\n"
     )
     assert text.count("function makeShell(") == 1
     assert text.count("function h(") == 1

@@ -10,7 +10,8 @@ made, so nothing is claimed there that no run has seen.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ class Ledger:
 
     def __init__(self, notebook: str) -> None:
         self.notebook = notebook
+        self._is_silent = False
 
     def check_close(
         self,
@@ -150,11 +152,36 @@ class Ledger:
             raise CheckFailed(f"{name}: {value:.6g} exceeds {bound:.6g}")
         self._record(row, name, kind, value, bound, f"{value:.4g} <= {bound:.4g}")
 
+    @contextmanager
+    def refuses(self, row: int, name: str) -> Iterator[None]:
+        """Check that a check inside the ``with`` block fails, as it must on wrong code.
+
+        What passes inside is neither printed nor recorded: it would be evidence from
+        code that is known to be wrong.
+
+        Raises
+        ------
+        CheckFailed
+            If every check inside passes.
+        """
+        self._is_silent = True
+        try:
+            yield
+        except CheckFailed as failure:
+            said = f"refused, as it must be: {failure}"
+        else:
+            raise CheckFailed(f"{name}: the check inside passed, though it should fail")
+        finally:
+            self._is_silent = False
+        self._record(row, f"refused: {name}", "invariant", 1.0, 1.0, said)
+
     def _record(
         self, row: int, name: str, kind: str, value: float, tolerance: float, said: str
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"kind is {kind!r}; expected one of {', '.join(KINDS)}")
+        if self._is_silent:
+            return
         print(f"ok  row {row}  {name}: {said}")
         path = os.environ.get(LEDGER_VARIABLE)
         if not path:

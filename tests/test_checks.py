@@ -85,6 +85,25 @@ def test_a_bound_is_no_reference(ledger, name):
         getattr(ledger, name)(1, "x", 1.0, 1.0, kind="value")
 
 
+def test_refuses_wants_a_failure_and_records_nothing_inside(ledger, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "ledger.jsonl"
+    monkeypatch.setenv("COURSE_LEDGER", str(path))
+    with ledger.refuses(7, "half a sum"):
+        ledger.check_close(7, "true part", 1.0, 1.0)
+        ledger.check_close(7, "wrong part", 1.0, 2.0)
+    assert [json.loads(line)["name"] for line in path.read_text().splitlines()] == [
+        "refused: half a sum"
+    ]
+    assert "refused, as it must be: wrong part: error" in capsys.readouterr().out
+    with (
+        pytest.raises(CheckFailed, match="the check inside passed"),
+        ledger.refuses(7, "nothing wrong"),
+    ):
+        ledger.check_close(7, "fine", 1.0, 1.0)
+    ledger.check_close(7, "printed again", 1.0, 1.0)
+    assert "printed again" in capsys.readouterr().out
+
+
 def test_unknown_kind(ledger):
     with pytest.raises(ValueError, match="expected one of value, gradient"):
         ledger.check_close(1, "x", 1.0, 1.0, kind="guess")

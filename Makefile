@@ -11,8 +11,10 @@ BIN := .venv/bin
 # In a container one is often root, which JupyterLab wants to be told.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 RUN := $(BIN)/python
-# One thread a kernel: two kernels on two cores, whose threads would only get in each other's way.
-NBVAL := OMP_NUM_THREADS=1 $(RUN) -m pytest --nbval-lax -p no:cacheprovider -n 2 --dist loadscope --nbval-cell-timeout 300
+NBVAL := $(RUN) -m pytest --nbval-lax -p no:cacheprovider -n 2 --dist loadscope --nbval-cell-timeout 300
+
+# Tests run two at a time: the threads of one would only get in the other's way.
+unit nbval notebooks: export OMP_NUM_THREADS = 1
 
 .PHONY: help lab test lint unit nbval notebooks ledger coverage bench constraints newest clean
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import nnls
 
 __all__ = ["CASES", "PRESETS", "Run", "Separation", "perceptron_run", "preset_samples"]
 __all__ += ["separation"]
@@ -129,6 +128,9 @@ def separation(X: Float[np.ndarray, "n 2"], y: Int[np.ndarray, " n"]) -> Separat
     z = np.column_stack([X, np.ones(len(X))]) * np.where(y == 1, 1.0, -1.0)[:, None]
     radius = float(np.linalg.norm(z, axis=1).max())
     system = np.vstack([z.T / radius, np.ones(len(z))])
+    # Here, because importing scipy.optimize takes as long as the rest of this package.
+    from scipy.optimize import nnls
+
     weights, _ = nnls(system, np.array([0.0, 0.0, 0.0, 1.0]))
     margin = float(np.linalg.norm(z.T @ weights) / weights.sum())
     if margin <= _TINY * radius:

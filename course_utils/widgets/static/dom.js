@@ -91,19 +91,27 @@ export function f32(view) {
   return new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
-/** Return `request`: however often it is called, `draw` runs once in the next frame. */
+/**
+ * Return `request`: however often it is called, `draw` runs at most twice a frame.
+ * The first call draws as soon as its event handler is done, so that the next frame shows it;
+ * calls that come before that frame share one more drawing.
+ */
 export function oncePerFrame(draw) {
   let handle = 0;
+  let again = false;
   const request = () => {
-    if (!handle)
-      handle = requestAnimationFrame(() => {
-        handle = 0;
-        draw();
-      });
+    again = handle !== 0;
+    if (again) return;
+    handle = requestAnimationFrame(() => {
+      handle = 0;
+      if (again) request();
+    });
+    queueMicrotask(() => handle && draw());
   };
   request.cancel = () => {
     cancelAnimationFrame(handle);
     handle = 0;
+    again = false;
   };
   return request;
 }

@@ -2065,27 +2065,39 @@ check_exercise(
 # %% [markdown]
 # ### Exercise 2. A learning-rate limit (medium, 10 minutes)
 #
-# Multiply the second input of the four corners by 10, keep the column of ones, and use *half of the
-# mean* squared error. What is the largest learning rate below which gradient descent converges?
-# `with_ones` and `np.linalg.eigvalsh` help.
+# Multiply the second input of the four samples below by 10, add the column of ones, and use *half
+# of the mean* squared error. What is the largest learning rate below which gradient descent
+# converges? `with_ones` and `np.linalg.eigvalsh` help.
 
 # %% tags=["exercise"]
+X_exercise = np.array([[0, 0], [0, 1], [1, 0], [3, 1]])  # (4, 2)
 answer_limit = None
 
+
 # %%
-X1_stretched = with_ones(CORNERS * [1, 10])
-limit_right = 2 / np.linalg.eigvalsh(X1_stretched.T @ X1_stretched / 4)[-1]
-no_ones = (CORNERS * [1, 10]).T @ (CORNERS * [1, 10]) / 4
+def exercise_limit(X1):
+    """Return 2 / lambda_max of half the mean squared error over four samples."""
+    return 2 / np.linalg.eigvalsh(X1.T @ X1 / 4)[-1]
+
+
+stretched_samples = np.array([[0, 0], [0, 10], [1, 0], [3, 10]])
+X1_stretched = with_ones(stretched_samples)
+limit_right = exercise_limit(X1_stretched)
 check_exercise(
     answer_limit,
     limit_right,
     mistakes={
         "That is 1/lambda_max, or the limit for the mean without the half.": limit_right / 2,
         "You divided by N once too few: the loss is a mean over 4 samples.": limit_right / 4,
-        "The bias needs its column of ones.": 2 / np.linalg.eigvalsh(no_ones)[-1],
+        "The bias needs its column of ones.": exercise_limit(stretched_samples),
         "You used the smallest eigenvalue; the largest one breaks first.": 2
         / np.linalg.eigvalsh(X1_stretched.T @ X1_stretched / 4)[0],
-        "The second input is not stretched yet.": limits["half of the mean"],
+        "The second input is not stretched yet.": exercise_limit(
+            with_ones(stretched_samples * [1, 0.1])
+        ),
+        "You stretched the first input; the second was asked for.": exercise_limit(
+            with_ones(stretched_samples * [10, 0.1])
+        ),
     },
 )
 
@@ -2093,7 +2105,8 @@ check_exercise(
 # <details><summary>Solution</summary>
 #
 # ```python
-# stretched = with_ones(CORNERS * [1, 10])  # (4, 3)
+# X_exercise = np.array([[0, 0], [0, 1], [1, 0], [3, 1]])  # (4, 2)
+# stretched = with_ones(X_exercise * [1, 10])  # (4, 3)
 # hessian = stretched.T @ stretched / 4  # (3, 3)
 # answer_limit = 2 / np.linalg.eigvalsh(hessian)[-1]
 # ```

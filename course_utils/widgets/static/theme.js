@@ -4,10 +4,6 @@ const VIRIDIS = [
   [68, 1, 84], [72, 40, 120], [62, 74, 137], [49, 104, 142], [38, 130, 142],
   [31, 158, 137], [53, 183, 121], [109, 205, 89], [180, 222, 44], [253, 231, 37],
 ];
-const RD_BU_R = [
-  [33, 102, 172], [103, 169, 207], [209, 229, 240], [247, 247, 247],
-  [253, 219, 199], [239, 138, 98], [178, 24, 43],
-];
 
 function interpolate(stops, t) {
   const clamped = Math.min(1, Math.max(0, Number.isFinite(t) ? t : 0));
@@ -20,11 +16,6 @@ function interpolate(stops, t) {
 /** Map t in [0, 1] to [r, g, b] in 0..255. */
 export function viridis(t) {
   return interpolate(VIRIDIS, t);
-}
-
-/** Map t in [-1, 1] to [r, g, b]: blue below 0, near-white at 0, red above. */
-export function redBlue(t) {
-  return interpolate(RD_BU_R, (t + 1) / 2);
 }
 
 export function cssRgb([r, g, b], alpha = 1) {
@@ -68,6 +59,3 @@ export function onThemeChange(redraw) {
   });
   return () => observer.disconnect();
 }
-
-export const DASHES = [[], [8, 4], [2, 3], [8, 3, 2, 3], [12, 3], [4, 2], [1, 2]];
-export const SHAPES = ["circle", "square", "triangle", "diamond"];

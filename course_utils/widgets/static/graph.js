@@ -2,9 +2,10 @@
 
 import { edgeFlows, evaluateGraph, gradientsOf } from "./autograd.js";
 import { f32, h, makeCanvas, oncePerFrame, pointerAt, say, select, slider } from "./dom.js";
+import { label } from "./label.js";
 import { makePlayer } from "./player.js";
 import { makeShell } from "./shell.js";
-import { drawStroke, label } from "./strokes.js";
+import { drawStroke } from "./strokes.js";
 import { linkTraits } from "./sync.js";
 import { cssRgb, readTheme } from "./theme.js";
 

@@ -3,10 +3,11 @@
 import { drawAxes, makeScale } from "./axes.js";
 import { button, f32, h, makeCanvas, oncePerFrame, say, select, slider } from "./dom.js";
 import { divergingTable, makeFieldPainter, strokeZero } from "./field.js";
+import { label } from "./label.js";
 import { gradientsInto, initialNetwork, makeRandom, makeTraining, predictInto } from "./network.js";
 import { boundaryEnds, drawSamples, equalScales, windowOf } from "./plane.js";
 import { makeShell } from "./shell.js";
-import { drawStroke, label } from "./strokes.js";
+import { drawStroke } from "./strokes.js";
 import { linkTraits } from "./sync.js";
 import { readTheme } from "./theme.js";
 

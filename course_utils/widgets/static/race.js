@@ -1,15 +1,15 @@
 // OptimizerRace: optimizers side by side on one map, and their losses step by step.
 
 import { drawAxes, drawMarker, makeScale, tickText, ticks } from "./axes.js";
-import { button, f32, h, makeCanvas, oncePerFrame, pointerAt, say, slider } from "./dom.js";
+import { button, f32, h, makeCanvas, pointerAt, say, slider } from "./dom.js";
 import { makeGrid } from "./grid.js";
 import { colourTable, drawColourBar, heatMap, place } from "./heat.js";
+import { label } from "./label.js";
 import { FUNCTIONS, runOptimizer } from "./optimizers.js";
 import { makePlayer } from "./player.js";
 import { rateSlider } from "./rate.js";
-import { makeShell } from "./shell.js";
-import { linkTraits } from "./sync.js";
 import { readTheme, viridis } from "./theme.js";
+import { wireShell } from "./wire.js";
 
 const MAP = { width: 430, height: 340, left: 52, right: 358, top: 30, bottom: 300 };
 const CURVE = { width: 360, height: 340, left: 58, right: 344, top: 30, bottom: 300 };
@@ -44,12 +44,11 @@ export function raceWords(runs, labels, step, ends) {
   const ended = [];
   let best = null;
   for (const [name, { loss, stopped }] of Object.entries(runs)) {
-    const label = labels[name];
     if (hasEnded({ stopped }, step)) {
-      ended.push(`${label} ${ends} at step ${stopped}`);
+      ended.push(`${labels[name]} ${ends} at step ${stopped}`);
       continue;
     }
-    going.push(`${label} ${say(loss[step], 3)}`);
+    going.push(`${labels[name]} ${say(loss[step], 3)}`);
     if (!best || loss[step] < runs[best].loss[step]) best = name;
   }
   const lowest = going.length > 1 ? ` Lowest: ${labels[best]}.` : "";
@@ -98,18 +97,6 @@ function drawCross(ctx, x, y, colour, rim) {
   }
 }
 
-/** A word centred at a place, with a rim that sets it off the map. */
-function drawWord(ctx, text, x, y, theme) {
-  ctx.font = "13px sans-serif";
-  ctx.textAlign = "center";
-  ctx.textBaseline = "middle";
-  ctx.lineWidth = 3;
-  ctx.strokeStyle = theme.paper;
-  ctx.strokeText(text, x, y);
-  ctx.fillStyle = theme.ink;
-  ctx.fillText(text, x, y);
-}
-
 function hasEnded({ stopped }, step) {
   return stopped !== null && stopped <= step;
 }
@@ -123,33 +110,16 @@ function render({ model, el }) {
   const numSteps = model.get("num_steps");
   const labels = model.get("labels");
   const problems = model.get("problems");
-  const presets = model.get("presets");
   const training = f32(model.get("path"));
-  const state = () => Object.fromEntries(KEEP.map((name) => [name, model.get(name)]));
-  const request = oncePerFrame(() => draw());
-  const { save, stop } = linkTraits(model, [...KEEP, "loss"], (name) => {
-    if (name === "loss") Object.assign(known, { maths: null, maps: {} });
-    request();
-  });
-  const change = (values) => {
-    save(values);
-    request();
-  };
-  const shell = makeShell({
+  const { shell, state, change } = wireShell({
     model,
     el,
-    presets: Object.entries(presets).map(([name, { title }]) => ({ name, title })),
-    onPreset(name) {
-      player.pause();
-      const { title, ...values } = presets[name];
-      change({ ...values, step: numSteps });
-    },
-    onReset() {
-      player.pause();
-      change(model.get("initial"));
-    },
-    code: () => raceCall(state(), training.length > 0),
-    redraw: request,
+    keep: KEEP,
+    follow: ["loss"],
+    before: () => player.pause(),
+    onOutside: (name) => name === "loss" && Object.assign(known, { maths: null, maps: {} }),
+    code: (now) => raceCall(now, training.length > 0),
+    draw: () => draw(),
   });
 
   // What is worth keeping between two drawings.
@@ -198,9 +168,9 @@ function render({ model, el }) {
     onFrame: (step) => step !== model.get("step") && change({ step }),
   });
   const hint = h("p", { class: "dlc-muted" },
-    "Drag the start, or focus the map: arrows move it (Shift: farther), Space plays. All share " +
-    "the learning rate, but AdaDelta has none to set; momentum is for Momentum, Nesterov, " +
-    "RMSProp + Nesterov. A cross marks where a run ended early.");
+    "Drag the start, or focus the map: arrows move it (Shift: farther), Space plays. All but " +
+    "AdaDelta share the learning rate; momentum is for Momentum and both Nesterovs. A cross " +
+    "marks where a run ended early.");
   shell.stage.append(map.canvas, curve.canvas);
   shell.stage.after(player.el, hint);
 
@@ -262,7 +232,7 @@ function render({ model, el }) {
       const line = { colour: theme.ink, dash: [1, 3], width: 1.5 };
       strokeLine(ctx, pixels(training), training.length / 2, line);
     }
-    for (const [mx, my] of p.minima) drawWord(ctx, "★", x(mx), y(my), theme);
+    for (const [mx, my] of p.minima) label(ctx, "★", x(mx), y(my), theme, "center");
     const rim = theme.paper;
     for (const [name, run] of Object.entries(all))
       strokeLine(ctx, pixels(run.path), lastStep(run, step) + 1, { ...look(name), rim });
@@ -277,8 +247,8 @@ function render({ model, el }) {
       else if (k > 0) drawMarker(ctx, shape, px, py, 5, colour, rim);
     }
     const side = y(sy) < MAP.top + 30 ? 17 : -17;
-    drawWord(ctx, "start", Math.min(MAP.right - 18, Math.max(MAP.left + 18, x(sx))), y(sy) + side,
-      theme);
+    const middle = Math.min(MAP.right - 18, Math.max(MAP.left + 18, x(sx)));
+    label(ctx, "start", middle, y(sy) + side, theme, "center");
     ctx.restore();
     drawAxes(ctx, x, y, theme, { xLabel: p.axes[0], yLabel: p.axes[1] });
     const { low, high, log } = p.colours;
@@ -401,11 +371,7 @@ function render({ model, el }) {
   }));
   curve.canvas.addEventListener("keydown", player.handleKey);
 
-  shell.onCleanup(() => {
-    player.destroy();
-    request.cancel();
-    stop();
-  });
+  shell.onCleanup(() => player.destroy());
   draw();
   return shell.cleanup;
 }

@@ -1,12 +1,11 @@
 // ScheduleExplorer: a learning-rate schedule, and minibatch SGD under it on a noisy quadratic.
 
 import { drawAxes, drawMarker, makeScale } from "./axes.js";
-import { f32, makeCanvas, oncePerFrame, pointerAt, say, select, slider } from "./dom.js";
+import { f32, makeCanvas, pointerAt, say, select, slider } from "./dom.js";
 import { makePlayer } from "./player.js";
 import { rateSlider } from "./rate.js";
-import { makeShell } from "./shell.js";
-import { linkTraits } from "./sync.js";
 import { readTheme } from "./theme.js";
+import { wireShell } from "./wire.js";
 
 const BOX = { left: 60, right: 362, top: 14, bottom: 284 };
 const SIZE = [380, 324];
@@ -104,31 +103,16 @@ function drawLine(ctx, points, colour, dash, width = 2) {
 function render({ model, el }) {
   const numSteps = model.get("num_steps");
   const schedules = model.get("schedules");
-  const presets = model.get("presets");
   const curvatures = model.get("curvatures");
   const sigma = model.get("sigma");
-  const state = () => Object.fromEntries(KEEP.map((name) => [name, model.get(name)]));
-  const request = oncePerFrame(() => draw());
-  const { save, stop } = linkTraits(model, [...KEEP, "noise"], request);
-  const change = (values) => {
-    save(values);
-    request();
-  };
-  const shell = makeShell({
+  const { shell, state, change } = wireShell({
     model,
     el,
-    presets: Object.entries(presets).map(([name, { title }]) => ({ name, title })),
-    onPreset(name) {
-      player.pause();
-      const { title, ...values } = presets[name];
-      change({ ...values, step: numSteps });
-    },
-    onReset() {
-      player.pause();
-      change(model.get("initial"));
-    },
-    code: () => scheduleCall(state()),
-    redraw: request,
+    keep: KEEP,
+    follow: ["noise"],
+    before: () => player.pause(),
+    code: scheduleCall,
+    draw: () => draw(),
   });
 
   const schedule = select({
@@ -304,11 +288,7 @@ function render({ model, el }) {
     canvas.addEventListener("keydown", player.handleKey);
   }
 
-  shell.onCleanup(() => {
-    player.destroy();
-    request.cancel();
-    stop();
-  });
+  shell.onCleanup(() => player.destroy());
   draw();
   return shell.cleanup;
 }

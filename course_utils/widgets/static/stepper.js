@@ -2,11 +2,12 @@
 
 import { drawAxes } from "./axes.js";
 import { button, f32, h, makeCanvas, oncePerFrame, pointerAt, say } from "./dom.js";
+import { label } from "./label.js";
 import { perceptronCase, perceptronRun, separation } from "./perceptron.js";
 import { boundaryEnds, classLook, drawSamples, equalScales, windowOf } from "./plane.js";
 import { makePlayer } from "./player.js";
 import { makeShell } from "./shell.js";
-import { drawStroke, label } from "./strokes.js";
+import { drawStroke } from "./strokes.js";
 import { linkTraits, shortNumber } from "./sync.js";
 import { readTheme } from "./theme.js";
 

@@ -1,4 +1,4 @@
-// Straight strokes with arrow heads, and short texts that stay readable over them.
+// Straight strokes with arrow heads.
 
 /** Draw a straight stroke between two pixel positions, with an arrow head if asked for. */
 export function drawStroke(ctx, from, to, { colour, width = 2, dash = [], head = false }) {
@@ -22,19 +22,5 @@ export function drawStroke(ctx, from, to, { colour, width = 2, dash = [], head =
     ctx.lineTo(-size, -size * 0.45);
     ctx.fill();
   }
-  ctx.restore();
-}
-
-/** Write a short text that stays readable over lines and points. */
-export function label(ctx, text, px, py, theme, align = "left") {
-  ctx.save();
-  ctx.font = "13px sans-serif";
-  ctx.textAlign = align;
-  ctx.textBaseline = "middle";
-  ctx.strokeStyle = theme.paper;
-  ctx.lineWidth = 3;
-  ctx.strokeText(text, px, py);
-  ctx.fillStyle = theme.ink;
-  ctx.fillText(text, px, py);
   ctx.restore();
 }

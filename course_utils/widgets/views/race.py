@@ -198,6 +198,7 @@ def _preset(problem: Problem, title: str, lr: float | None) -> dict[str, Any]:
         "start": list(problem.start),
         "lr": min(max(lr or problem.lr, 1e-4), 10.0),
         "momentum": 0.9,
+        "step": NUM_STEPS,
     }
 
 

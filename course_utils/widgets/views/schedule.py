@@ -93,7 +93,13 @@ class ScheduleExplorer(CourseWidget):
         }
         state = {name: _check(name, value, schedule) for name, value in state.items()}
         presets = {
-            name: {"title": title, "schedule": of, "base_lr": lr, "shape": SCHEDULES[of].default}
+            name: {
+                "title": title,
+                "schedule": of,
+                "base_lr": lr,
+                "shape": SCHEDULES[of].default,
+                "step": NUM_STEPS,
+            }
             for name, (of, lr, title) in PRESETS.items()
         }
         self._noise = noise_table(np.random.default_rng(0))

@@ -9,7 +9,7 @@ from tqdm.auto import tqdm
 from course_utils.data.cache import CacheWarning, Damaged, DataFile, look_up, store
 from course_utils.data.sources import SourceFailed, Staging
 
-__all__ = ["Attempt", "Obtained", "Unavailable", "obtain", "obtain_all"]
+__all__ = ["Attempt", "Obtained", "Unavailable", "obtain_all"]
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,6 @@ def obtain_all(files: Sequence[DataFile], staging: Staging | None = None) -> lis
             found[index] = found[index] or _fetch(file, place, bar)
             bar.update()
     return found
-
-
-def obtain(file: DataFile, staging: Staging | None = None) -> Obtained:
-    """Return one file's content; see :func:`obtain_all`."""
-    return obtain_all([file], staging)[0]
 
 
 def _from_cache(file: DataFile) -> Obtained | None:

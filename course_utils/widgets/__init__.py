@@ -1,5 +1,7 @@
 """Widgets of the course; each leaves a picture where it cannot run."""
 
+from course_utils.widgets.views.activations import ActivationExplorer
+from course_utils.widgets.views.flow import SignalFlow
 from course_utils.widgets.views.graph import ComputationGraph
 from course_utils.widgets.views.playground import Playground
 from course_utils.widgets.views.race import OptimizerRace
@@ -8,10 +10,12 @@ from course_utils.widgets.views.stepper import PerceptronStepper
 from course_utils.widgets.views.surface import LossSurface
 
 __all__ = [
+    "ActivationExplorer",
     "ComputationGraph",
     "LossSurface",
     "OptimizerRace",
     "PerceptronStepper",
     "Playground",
     "ScheduleExplorer",
+    "SignalFlow",
 ]

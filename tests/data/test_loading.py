@@ -11,7 +11,7 @@ import pytest
 from course_utils import data
 from course_utils.data.cache import CacheWarning
 from course_utils.data.datasets import Dataset, StandInWarning, build, stratified_split
-from course_utils.data.fetch import Unavailable, obtain, obtain_all
+from course_utils.data.fetch import Unavailable, obtain_all
 from course_utils.data.images import RECIPES, _read_idx
 from course_utils.data.sources import InstalledFile
 
@@ -36,11 +36,11 @@ def test_first_whole_source_wins_and_stays_in_the_cache(put, describe, tmp_path,
     absent = InstalledFile(str(tmp_path / "absent"))
     half, whole = put("half", CONTENT[:50]), put("whole", CONTENT)
     file = describe(CONTENT, absent, half, whole, put("later", CONTENT))
-    found = obtain(file)
+    found = obtain_all([file])[0]
     assert (found.content, found.origin) == (CONTENT, whole.label)
     (tmp_path / "whole").unlink()
     capfd.readouterr()
-    assert obtain(file).origin == "cache"
+    assert obtain_all([file])[0].origin == "cache"
     assert capfd.readouterr() == ("", "")
 
 
@@ -56,10 +56,10 @@ def test_first_whole_source_wins_and_stays_in_the_cache(put, describe, tmp_path,
 )
 def test_damaged_cache_is_said_and_fetched_again(put, describe, cache, damaged, words):
     file = describe(CONTENT, put("whole", CONTENT))
-    obtain(file)
+    obtain_all([file])[0]
     (cache / file.path).write_bytes(damaged)
     with pytest.warns(CacheWarning, match=f"is damaged: {words}.* It is fetched again"):
-        assert obtain(file).content == CONTENT
+        assert obtain_all([file])[0].content == CONTENT
     assert (cache / file.path).read_bytes() == CONTENT
 
 
@@ -67,7 +67,7 @@ def test_folder_in_place_of_the_file(put, describe, cache):
     file = describe(CONTENT, put("whole", CONTENT))
     (cache / file.path).mkdir(parents=True)
     with pytest.warns(CacheWarning) as caught:
-        assert obtain(file).content == CONTENT
+        assert obtain_all([file])[0].content == CONTENT
     assert ["cannot be read" in str(w.message) for w in caught] == [True, False]
 
 
@@ -75,7 +75,7 @@ def test_every_reason_is_kept(put, describe, tmp_path):
     absent = InstalledFile(str(tmp_path / "absent"))
     file = describe(CONTENT, absent, put("page", b"<html>"), put("half", CONTENT[:9]))
     with pytest.raises(Unavailable) as caught:
-        obtain(file)
+        obtain_all([file])[0]
     assert [attempt.reason for attempt in caught.value.attempts] == [
         "not there",
         "not installed",
@@ -88,7 +88,7 @@ def test_every_reason_is_kept(put, describe, tmp_path):
 def test_only_missing_files_are_fetched(put, describe):
     one = describe(CONTENT, put("one", CONTENT), path="one")
     two = describe(b"2", put("two", b"2"), path="two")
-    obtain(one)
+    obtain_all([one])[0]
     assert [found.origin for found in obtain_all([one, two])] == ["cache", two.sources[0].label]
     assert obtain_all([]) == []
 

@@ -277,9 +277,9 @@ def _difference(answer: Any, expected: Any, tolerance: float) -> str:
         return f"Expected shape {e.shape}, got {a.shape}."
     if not np.isfinite(a).all():
         return "Your answer holds NaN or infinity."
-    bound = max(1.0, float(np.max(np.abs(e), initial=0.0)))
-    wrong = np.abs(a - e) > tolerance * bound
-    if np.max(np.abs(a - e)) < 0.01 * bound:
+    size = float(np.max(np.abs(e), initial=0.0))
+    wrong = np.abs(a - e) > tolerance * max(1.0, size)
+    if np.max(np.abs(a - e)) < 0.01 * (size or 1.0):
         return f"Close: compute it exactly, or to a relative precision of {tolerance:g}."
     if a.ndim == 0:
         return f"Your answer is too {'large' if a > e else 'small'}."

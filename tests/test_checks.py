@@ -166,3 +166,11 @@ def test_exercise_with_an_array_of_bools(capsys):
     check_exercise([True, True], [True, False])
     out = capsys.readouterr().out
     assert out.startswith("Correct.\nNot yet.")
+
+
+def test_exercise_is_close_by_the_size_of_the_answer(capsys):
+    check_exercise(0.036, 0.0439)
+    check_exercise(0.0440, 0.0439)
+    too_small, close = capsys.readouterr().out.splitlines()
+    assert too_small == "Not yet. Your answer is too small."
+    assert close.startswith("Not yet. Close:")

@@ -79,6 +79,11 @@ a = np.linspace(-1, 1, 51)
 z = (a[None] ** 2 + 4 * a[:, None] ** 2 + 0.2 * np.sin(9 * a)[None]).astype("float32")
 LossSurface({"bowl": SurfaceGrid(a, a, z)})
 """
+CUBE = """
+import numpy as np
+from course_utils.widgets import NormalizationCube
+NormalizationCube(np.random.default_rng(0).normal(size=(8, 8, 16)))
+"""
 IMPORT = "from course_utils.widgets import "
 WIDGETS = [
     ("OptimizerRace", [IMPORT + "OptimizerRace\nOptimizerRace()"], SLIDER),
@@ -86,7 +91,16 @@ WIDGETS = [
     ("LossSurface", [SURFACE], ".dlc-stage canvas"),
     ("PerceptronStepper", [STEPPER], PLAYER),
     ("ComputationGraph", [GRAPH], PLAYER),
+    ("DistributionPair", [IMPORT + "DistributionPair\nDistributionPair()"], ".dlc-stage canvas"),
     ("Playground", [IMPORT + "Playground\nPlayground()"], SLIDER),
+    ("NormalizationCube", [CUBE], ".dlc-stage canvas"),
+    ("RegularizationLab", [IMPORT + "RegularizationLab\nRegularizationLab()"], SLIDER),
+    (
+        "ActivationExplorer",
+        [IMPORT + "ActivationExplorer\nActivationExplorer(('relu', 'tanh', 'gelu'))"],
+        ".dlc-control:has-text('gain') input",
+    ),
+    ("SignalFlow", [IMPORT + "SignalFlow\nSignalFlow(20)"], SLIDER),
 ]
 
 

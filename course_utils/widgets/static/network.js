@@ -1,15 +1,6 @@
 // A network 2 -> width -> 1 and its gradient descent; the same as core/playground.py.
 
-/** Uniform numbers in [0, 1) from a 32-bit generator (mulberry32) that Python repeats. */
-export function makeRandom(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+import { makeRandom } from "./random.js";
 
 /** {width, W1: two rows, b1, W2, b2: [1 number]}: normal weights, zero biases. */
 export function initialNetwork(width, seed) {

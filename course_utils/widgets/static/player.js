@@ -9,9 +9,12 @@ const SPEEDS = [["2", "slow"], ["10", "normal"], ["30", "fast"]];
  *
  * `onFrame(index)` is called on every change. `handleKey(event)` gives a canvas the
  * same keys as the player: Space plays, arrows step, Home and End jump.
+ * `stride`: what the shown number grows by from frame to frame.
  * Returns {el, show, setLength, play, pause, playing, index, handleKey, destroy}.
  */
-export function makePlayer({ length, index = 0, onFrame, label = "step", speed = "10" }) {
+export function makePlayer({
+  length, index = 0, onFrame, label = "step", speed = "10", stride = 1,
+}) {
   let timer = 0;
   let now = index;
   let count = length;
@@ -23,7 +26,7 @@ export function makePlayer({ length, index = 0, onFrame, label = "step", speed =
   function paint() {
     range.max = Math.max(0, count - 1);
     range.value = now;
-    output.textContent = `${label} ${now} / ${Math.max(0, count - 1)}`;
+    output.textContent = `${label} ${now * stride} / ${Math.max(0, count - 1) * stride}`;
     range.setAttribute("aria-valuetext", output.textContent);
   }
   function show(i) {

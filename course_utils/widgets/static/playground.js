@@ -1,11 +1,13 @@
 // Playground: a network with one hidden layer, trained in the page.
 
 import { drawAxes, makeScale } from "./axes.js";
+import { boundaryEnds } from "./boundary.js";
 import { button, f32, h, makeCanvas, oncePerFrame, say, select, slider } from "./dom.js";
 import { divergingTable, makeFieldPainter, strokeZero } from "./field.js";
 import { label } from "./label.js";
-import { gradientsInto, initialNetwork, makeRandom, makeTraining, predictInto } from "./network.js";
-import { boundaryEnds, drawSamples, equalScales, windowOf } from "./plane.js";
+import { gradientsInto, initialNetwork, makeTraining, predictInto } from "./network.js";
+import { drawSamples, equalScales, windowOf } from "./plane.js";
+import { makeRandom } from "./random.js";
 import { makeShell } from "./shell.js";
 import { drawStroke } from "./strokes.js";
 import { linkTraits } from "./sync.js";

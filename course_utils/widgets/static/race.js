@@ -33,9 +33,8 @@ export function raceCall(state, hasPath) {
   const what = state.function === "surface"
     ? `surface=grid${hasPath ? ", path=path" : ""}`
     : `function="${state.function}"`;
-  const names = state.optimizers.map((n) => `"${n}"`).join(", ");
   return `OptimizerRace(${what}, start=(${state.start.join(", ")}), lr=${state.lr}, ` +
-    `momentum=${state.momentum}, optimizers=[${names}], step=${state.step})`;
+    `momentum=${state.momentum}, optimizers=${JSON.stringify(state.optimizers)}, step=${state.step})`;
 }
 
 /** What to read aloud: the losses at this step, the lowest, and who ended early. */
@@ -90,11 +89,7 @@ function drawCross(ctx, x, y, colour, rim) {
     ctx.moveTo(x - side, y - 6);
     ctx.lineTo(x + side, y + 6);
   }
-  for (const [style, width] of [[rim, 5], [colour, 2.5]]) {
-    ctx.strokeStyle = style;
-    ctx.lineWidth = width;
-    ctx.stroke();
-  }
+  for ([ctx.strokeStyle, ctx.lineWidth] of [[rim, 5], [colour, 2.5]]) ctx.stroke();
 }
 
 function hasEnded({ stopped }, step) {

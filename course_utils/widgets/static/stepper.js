@@ -1,10 +1,11 @@
 // PerceptronStepper: the perceptron rule, one sample at a time.
 
 import { drawAxes } from "./axes.js";
+import { boundaryEnds } from "./boundary.js";
 import { button, f32, h, makeCanvas, oncePerFrame, pointerAt, say } from "./dom.js";
 import { label } from "./label.js";
 import { perceptronCase, perceptronRun, separation } from "./perceptron.js";
-import { boundaryEnds, classLook, drawSamples, equalScales, windowOf } from "./plane.js";
+import { classLook, drawSamples, equalScales, windowOf } from "./plane.js";
 import { makePlayer } from "./player.js";
 import { makeShell } from "./shell.js";
 import { drawStroke } from "./strokes.js";

@@ -1,0 +1,12 @@
+// A seeded generator that Python repeats.
+
+/** Uniform numbers in [0, 1) from a 32-bit generator (mulberry32) that Python repeats. */
+export function makeRandom(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}

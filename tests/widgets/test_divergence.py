@@ -143,6 +143,14 @@ def test_picture_and_words_where_it_cannot_run(q, unit):
     np.testing.assert_array_equal(image[0, 0, :3], 1.0)
 
 
+def test_picture_writes_the_sum_on_its_row():
+    _, scale = DistributionPair().picture().axes
+    words = [text.get_text() for text in scale.texts]
+    assert "H(p, q) = H(p) + KL(p‖q) = 0.8018 + 0.3446 = 1.146" in words
+    assert "JS = 0.08429" in words
+    assert scale.get_ylabel() == ""
+
+
 def test_state_and_code_stay_small():
     widget = DistributionPair()
     assert sum(len(str(v)) for v in widget.get_state().values()) <= 100_000

@@ -125,7 +125,7 @@ class DistributionPair(CourseWidget):
     def picture(self) -> Figure:
         """Draw the two distributions beside the scale of what is measured."""
         fig = Figure(figsize=(9.0, 3.6), layout="constrained")
-        left, right = fig.subplots(1, 2)
+        left, right = fig.subplots(1, 2, width_ratios=(5, 6))
         number = len(self.p)
         for shift, name, values, look in (
             (-0.2, "p", self.p, _LOOKS["p"]),
@@ -166,7 +166,7 @@ def _draw_scale(ax: Axes, m: Measures, unit: str) -> None:
             width = value if math.isfinite(value) else 1.25 * longest - start
             ax.barh(place, width, left=start, height=0.4, **_LOOKS[look])
             start += width
-        ax.annotate(words, (0, place - 0.2), (0, 3), textcoords="offset points", va="bottom")
+        ax.annotate(words, (0, place - 0.2), (3, 3), textcoords="offset points", va="bottom")
     # The words stand above the bars: the scale needs neither ticks nor a name on this side.
     ax.set(xlabel=unit, xlim=(0, 1.3 * longest), ylim=(len(rows) - 0.6, -0.8), yticks=[])
 

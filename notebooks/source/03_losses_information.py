@@ -117,7 +117,8 @@ show(
 # |---|---|---|---|
 # | $p$, the true or target distribution | `p` | $(\ldots,K)$ | $\ge0$, sums to 1 |
 # | $q$, the believed or predicted one | `q` | $(\ldots,K)$ | $\ge0$, sums to 1 |
-# | $H(p),\;H(p,q)$ | `entropy(p)`, `cross_entropy(p, q)` | $(\ldots)$ | nats, $\ge0$ |
+# | $H(p)$ | `entropy(p)` | $(\ldots)$ | nats, $0\ldots\ln K$ |
+# | $H(p,q)$ | `cross_entropy(p, q)` | $(\ldots)$ | nats, $\ge0$, may be infinite |
 # | $D(p\Vert q)$ | `kl(p, q)` | $(\ldots)$ | nats, $\ge0$, may be infinite |
 # | $K,\;N$, classes and samples | `num_classes`, `len(X)` | integers | $\ge2,\;\ge1$ |
 #
@@ -428,8 +429,8 @@ ledger.check_at_least(56, "KL: the two directions differ by", kl(high, low) - kl
 # %% [markdown]
 # ## Try it: which side of the divergence?
 #
-# A target with two humps, and one normal distribution to be fitted to it by a local search from
-# two starts. **Predict** where it ends when you minimise $D(p\Vert q)$, and where when you
+# A target $p$ with two humps, and one normal distribution $q$ to be fitted to it by a local search
+# from two starts. **Predict** where it ends when you minimise $D(p\Vert q)$, and where when you
 # minimise $D(q\Vert p)$.
 
 # %%
@@ -521,21 +522,22 @@ show(
 # humps and the gap between them. For $D(q\Vert p)$ each hump is a minimum; the left one is the
 # lower, the right one only a local minimum, found from a start on its side.*
 #
-# $D(p\Vert q)$ punishes $q\approx0$ where $p>0$: the fit must cover everything. $D(q\Vert p)$
-# punishes $q>0$ where $p\approx0$: for humps this far apart the fit must avoid the gap. Training by
-# cross-entropy is the first kind. Variational inference and some generative models use the second.
+# $D(p\Vert q)$ punishes $q\approx0$ where $p>0$: the fit must cover everything (it takes over the
+# mean and spread of $p$). $D(q\Vert p)$ punishes $q>0$ where $p\approx0$: for humps this far apart
+# the fit must avoid the gap. Training by cross-entropy is the first kind. Variational inference and
+# some generative models use the second.
 
 # %% [markdown]
 # ## Explore it
 #
 # Drag the bars, or use the arrow keys. Moving one bar rescales the others of its distribution. The
-# widget writes KL(p‖q) for $D(p\Vert q)$.
+# widget writes KL(p‖q) for $D(p\Vert q)$, and counts outcomes from 1.
 #
-# 1. Press "equal", then "Swap with next outcome". Which numbers move, and which do not? Are the
-#    two directions of KL equal?
+# 1. Choose a bar of $q$, press "equal", then "Swap with next outcome". Which numbers move, and
+#    which do not? Are the two directions of KL equal?
 # 2. Press the swap button once more. Are they still?
-# 3. Leave $p$ at $(0.2,0.7,0.1)$ and make $D(p\Vert q)$ infinite. How large can JS become, and how
-#    small can you keep it?
+# 3. Press "equal" again, leave $p$ at $(0.2,0.7,0.1)$ and make $D(p\Vert q)$ infinite. How large
+#    can JS become, and how small can you keep it?
 
 # %%
 DistributionPair(p=(0.2, 0.7, 0.1), q=(0.4, 0.3, 0.3))
@@ -701,7 +703,7 @@ show(
 # block, but what it costs a throw does not shrink at every step.*
 #
 # This is what a cross-entropy loss of 0.3 nats means: send the labels to someone who has your
-# classifier and the inputs, and you need $0.3/\ln2$ bits a label.
+# classifier and the inputs, and you need $0.3/\ln2$ bits a label, in long blocks.
 
 # %% [markdown]
 # ## The idea in symbols: softmax
@@ -757,9 +759,9 @@ tiny = torch.tensor([0.0, 200.0])
 print("log of softmax:", softmax(tiny).log(), " log_softmax:", log_softmax(tiny))
 
 # %% [markdown]
-# Above, $\infty/\infty$; below, $0/0$; and a probability of $e^{-200}$ is zero in float32, so that
-# its logarithm is $-\infty$ although the right answer is $-200$. One confident mistake of that
-# kind makes the whole loss infinite.
+# In the first row $\infty/\infty$, in the second $0/0$; and a probability of $e^{-200}$ is zero in
+# float32, so that its logarithm is $-\infty$ although the right answer is $-200$. One confident
+# mistake of that kind makes the whole loss infinite.
 #
 # ## Check it: softmax
 
@@ -951,7 +953,7 @@ ledger.check_close(56, "every rival falls short by T KL(r||q)", largest - reward
 #
 # | symbol | code name | shape | unit or range |
 # |---|---|---|---|
-# | $X$; $y$ | `X`; `y` | $(N,d)$; $(N,)$ | inputs; class numbers $0\ldots K-1$ |
+# | $X$; $y$ | `X`; `y` | $(N,d)$; $(N,)$ | inputs, $d$ a sample; classes $0\ldots K-1$ |
 # | $P,\;Q$ | `P`, `Q` | $(N,K)$ | one-hot targets, predictions; rows sum to 1 |
 # | $W,\;b$ | `W`, `b` | $(K,d),\;(K,)$ | nats per unit of input, nats |
 # | $\lambda$, penalty | `penalty` | scalar | $\ge0$ |
@@ -1079,7 +1081,8 @@ with ledger.refuses(85, "columns sum to zero without a penalty"):
 # Because $-\ln\sigma(u)=\ln(1+e^{-u})$ and $-\ln(1-\sigma(u))=\ln(1+e^u)$, the loss is
 # $y\ln(1+e^{-u})+(1-y)\ln(1+e^u)$, and $\ln(1+e^u)$ is `torch.logaddexp(u, 0)`. Written with
 # $\max(u,0)$ and $|u|$ it has the same values, but autograd gives a wrong slope at exactly 0. The
-# fit is Newton's method, in this case also called iteratively reweighted least squares.
+# fit is Newton's method (each step solves second derivative · step = −gradient), in this case also
+# called iteratively reweighted least squares.
 
 
 # %%
@@ -1292,10 +1295,10 @@ show(
 # %% [markdown]
 # ## Try it: a confidently wrong start
 #
-# The 3-against-8 model again. Five starts that are confidently wrong (the fitted weights with
-# their sign turned, times six, plus noise), and five small random ones. Gradient descent, 300
-# steps; each loss gets the best of ten learning rates between 0.1 and 3000 for its worst start.
-# **Predict** the four accuracies.
+# The 3-against-8 model again. Five starts that are confidently wrong (the fitted weights with their
+# sign turned, times six, plus noise), and five small random ones. Gradient descent, 300 steps; each
+# loss gets, of ten learning rates between 0.1 and 3000, the one with the highest accuracy of the
+# worst start, averaged over the steps. **Predict** the four accuracies.
 
 
 # %%
@@ -1381,7 +1384,8 @@ show(
 # %% [markdown]
 # *Figure 7. Training accuracy, five starts each, each loss at its best rate. From small starts the
 # curves coincide. From a confidently wrong start squared error ends on a plateau at the share of
-# the 3s: one class for all.*
+# the 3s. The first large steps moved every picture to the side of the 3s; now the 8s are the
+# confidently wrong ones.*
 #
 # From small starts both reach training accuracy 1 at their own best rates. That hides a difference
 # of speed at the *same* rate. **Predict** it from the slopes near $u=0$. And is a wrong start
@@ -1413,9 +1417,11 @@ stuck = max(rescued[factor] for factor in (3, 4, 6))
 ledger.check_at_most(85, "from times 3, 4, 6 not in every run, at any rate", stuck, 0.7)
 
 # %% [markdown]
-# At the same rate squared error takes about three times as many steps. From the turned weights
-# times two it recovers in all runs; from times three on some run is stuck after 300 steps at every
-# rate tried. So it is no bad loss here, but a bad one to start *badly* with: the surer the wrong
+# Near $u=0$ squared error pulls a quarter as hard, so four times as many steps would be due. It
+# takes about three: away from 0 the two losses weigh the pictures differently, and their paths
+# part. Size, not sign, makes a start hopeless: from the turned weights times two squared error
+# recovers in all runs; from times three on some run is stuck after 300 steps at every rate tried.
+# So it is no bad loss here, but a bad one to start *badly* with: the surer the wrong
 # answer, the less it pulls.
 
 # %% [markdown]
@@ -1595,7 +1601,7 @@ for ax, row, name in zip(axs.flat, W_clothes, fashion.class_names, strict=True):
     ax.set(title=name, xticks=[], yticks=[])
     ax.title.set_fontsize(9)
 bar = fig.colorbar(picture, ax=axs, shrink=0.8)
-bar.set_label("weight (nats per grey)")
+bar.set_label("weight (nats per unit of grey value)")
 show(
     fig,
     alt="Ten weight pictures, red positive and blue negative: the trouser class is red at the legs "
@@ -1835,8 +1841,8 @@ ledger.check_at_most(85, "with a penalty: largest best T", max(T_penalised), 0.9
 ledger.check_at_least(85, "its loss is below the scaled one, smallest", saved.min(), 0.02)
 
 # %% [markdown]
-# Most of the excess loss was misplaced confidence. A penalty chosen beforehand gives a better
-# model, and here one that is too modest: its best $T$ lies below 1.
+# Most of the excess loss was misplaced confidence. A penalty chosen beforehand gives a better model
+# by loss and accuracy, though not by ECE: it is too modest, and its best $T$ lies below 1.
 
 # %% [markdown]
 # ## The idea in symbols: label smoothing
@@ -1849,7 +1855,8 @@ ledger.check_at_least(85, "its loss is below the scaled one, smallest", saved.mi
 # $$g^*=\ln\frac{1-\epsilon+\epsilon/K}{\epsilon/K}=\ln\Big(1+\frac{K(1-\epsilon)}\epsilon\Big),$$
 #
 # and it is not zero there but $H(p)$. **Gradient flow**, gradient descent with infinitely small
-# steps, moves the logits by $dz/dt=p-q$. Without smoothing the lead $g$ then obeys
+# steps, moves the logits by $dz/dt=p-q$. From equal logits the $K-1$ others stay equal, each with
+# $q_k=1/(e^g+K-1)$. Without smoothing $dg/dt=(1-q_y)+q_k=Kq_k$, so the lead obeys
 # $dg/dt=K/(e^g+K-1)$, hence $e^g+(K-1)g=1+Kt$ from $g=0$: it grows like $\ln t$, for ever.
 #
 # ## Build it: label smoothing
@@ -1947,8 +1954,8 @@ ax.set(xlabel="time (log scale)", ylabel="lead of the labelled logit (nats)")
 ax.legend(ncols=2)
 show(
     fig,
-    alt="Lead of the labelled logit against time: without smoothing it keeps rising along a "
-    "straight line on a log axis; with smoothing it levels off at its closed form.",
+    alt="Lead of the labelled logit against time: without smoothing it keeps rising, in the "
+    "end along a straight line on a log axis; with smoothing it levels off at its closed form.",
 )
 
 # %% [markdown]
@@ -2155,7 +2162,9 @@ check_exercise(
 #
 # For $p=(0.2,0.7,0.1)$ find a $q$ with $D(p\Vert q)=D(q\Vert p)$ that is no rearrangement of $p$.
 # Near $p$ any $q$ comes close, so move at least one bar by 0.05, and let the two directions differ
-# by less than a thousandth of $D(p\Vert q)$. Why must there be a whole curve of such $q$?
+# by less than a thousandth of $D(p\Vert q)$. Find the place roughly with the widget,
+# then exactly by code (`optimize.brentq`), without rounding. Why must there be a whole curve of
+# such $q$?
 
 # %% tags=["exercise"]
 answer_5 = None  # three numbers
@@ -2185,7 +2194,7 @@ check_exercise(
         "Give three numbers, none negative, with the sum 1.": "not a distribution",
         "That is p or a rearrangement of it.": "rearranged",
         "So near p both are almost 0; move at least one bar by 0.05.": "near",
-        "The two directions still differ by more than a thousandth.": "different",
+        "The two directions still differ by over a thousandth; do not round.": "different",
     },
 )
 
@@ -2205,7 +2214,7 @@ check_exercise(
 # ```
 # The difference of the two divergences is continuous in $q$ and has both signs. Any path from a
 # place where it is positive to one where it is negative crosses zero, so the zeros form curves. You
-# can walk along one with the widget above.
+# can walk roughly along one with the widget above.
 # </details>
 
 # %% [markdown]
@@ -2216,12 +2225,12 @@ check_exercise(
 # - Subtract the largest logit, and take `log_softmax`, never the logarithm of a softmax. The
 #   gradient is $q-p$.
 # - Logistic regression is softmax regression with two classes, at half the penalty.
-# - Squared error on a sigmoid stalls where it is confidently wrong; from a small start it is only
-#   slower.
+# - Squared error on a sigmoid stalls where it is confidently wrong; from a small start it is
+#   slower only at the same rate.
 # - A right answer may carry a wrong confidence. One temperature repairs much of it.
 #
-# **In practice** the loss takes logits and integer labels (`F.cross_entropy`), never
-# probabilities; half precision keeps the loss in float32; report loss *and* accuracy *and*
+# **In practice** the loss takes logits and integer labels (`F.cross_entropy`), never probabilities;
+# when training in half precision, compute the loss in float32; report loss *and* accuracy *and*
 # calibration, each on held-out data.
 #
 # **Roads not taken**: mutual information, focal and margin losses, arithmetic coding, calibration

@@ -219,7 +219,8 @@ for row, name, f in ((46, "logistic", torch.sigmoid), (47, "tanh", torch.tanh)):
 # | $W^l,\;b^l$, weights and biases | `W`, `b` | (inputs, units), (units,) | real |
 # | $\delta^l=\partial L/\partial x^l$ | `delta` | as $x^l$ | loss per net input |
 # | $\sigma$, logistic function | `logistic` | as $x$ | $(0,1)$ |
-# | $\Phi$ and $\varphi$, of a normal variable | `normal_cdf`, `normal_density` | as $x$ | $>0$ |
+# | $\Phi=P(X\le x)$, $X\sim N(0,1)$ | `normal_cdf` | as $x$ | $(0,1)$ |
+# | $\varphi=\Phi'$, its density | `normal_density` | as $x$ | $>0$ |
 # | $\gamma$, slope or depth on the left | `gamma` | scalar or (channels,) | real |
 # | $\beta$, sharpness of a smooth bend | `beta` | scalar | $>0$; in a limit 0 |
 # | $g$, **gain**: weights have std $g/\sqrt{\text{inputs}}$ | `gain` | scalar | $>0$ |
@@ -1006,8 +1007,9 @@ for name, f in (("as printed", softplus_printed), ("with two kinks", softplus_wi
 # ### How many digits are right?
 #
 # A check on the *absolute* error is blind to a tail. The next cell compares with 60-digit
-# arithmetic and looks at the *relative* error, for the printed forms and the mended ones. For the
-# slope of GELU the printed form is the one with $\Phi=\frac12(1+\operatorname{erf})$.
+# arithmetic and looks at the *relative* error, for the printed forms and the mended ones. For GELU
+# and its slope the printed form has $\Phi=\frac12\big(1+\operatorname{erf}(x/\sqrt2)\big)$, which
+# cancels far on the left. The figure shows three of the five.
 
 # %%
 import mpmath
@@ -1304,8 +1306,8 @@ ax.set(xlabel="net input x", ylabel="error (log scale)", xlim=(-5, 5), ylim=(1e-
 ax.legend(loc="upper center")
 show(
     fig,
-    alt="Two error curves on a log scale: the one with tanh lies one to two orders of magnitude "
-    "below the one with the logistic function, both fall off at both ends.",
+    alt="Two error curves on a log scale: the one with tanh lies one to three orders of magnitude "
+    "below the one with the logistic function, but for its zeros; both fall off at both ends.",
 )
 
 # %% [markdown]
@@ -1537,7 +1539,22 @@ for name, row in (("logistic", 46), ("tanh", 47), ("ReLU", 48), ("softplus", 53)
 # in the first section, behind net inputs whose rms stays level. Half the squared gradient is lost
 # per layer with the ReLU, since half its units are off; a gain of $\sqrt2$ would restore it, and
 # notebook 05 starts there. Softplus keeps its net inputs and still loses gradient in every layer.
-# GELU's net inputs shrink toward 0, where its slope is only $\frac12$; a larger gain mends that.
+# GELU's net inputs shrink toward 0, where its slope is only $\frac12$. **Predict**: does a larger
+# gain mend that?
+
+# %%
+gelu_rms = {
+    gain: math.sqrt(predict_signal(gelu, gelu_slope, gain, 20, 1.0)[0][-1])
+    for gain in (2**0.5, 1.6)
+}
+for gain, rms in gelu_rms.items():
+    print(f"GELU at gain {gain:.2f}: rms of net inputs {rms:.2g} at layer 20")
+ledger.check_at_most(55, "GELU at gain 1.41: rms at layer 20", gelu_rms[2**0.5], 0.1)
+ledger.check_at_least(55, "GELU at gain 1.6: rms at layer 20", gelu_rms[1.6], 2)
+
+# %% [markdown]
+# It does not: at $\sqrt2$ they still shrink, at 1.6 they grow. A level between stays only as long
+# as nothing disturbs it.
 
 # %% [markdown]
 # ## Try it: saturation
@@ -1819,7 +1836,8 @@ for mean, h in shifted.items():
 # At the best fixed rate a step multiplies the error along both curvatures by
 # $\pm(\kappa-1)/(\kappa+1)$, so the first $n$ with
 # $\big(\frac{\kappa-1}{\kappa+1}\big)^n\le10^{-3}$ is the number of steps, and it grows like
-# $\kappa$. **Predict** the path in two dimensions.
+# $\kappa$. **Predict** the path for two inputs of mean 1.5, from the error $(1,-0.6)$: does the
+# part along $\mathbf 1$ or the part across it change sign in every step?
 
 # %%
 needed, closed_form = [], []
@@ -1956,7 +1974,7 @@ show(
 
 # %% [markdown]
 # *Figure 12. Mean loss of steps 250 to 300, five hidden layers; bands span five seeds. The labels
-# give slope and value at 0.*
+# give slope and value at 0; the last row of the table is left out.*
 
 # %%
 plain, centred, steep, shifted_up, both, wide = ablation.values()  # (rates, seeds)
@@ -1976,7 +1994,9 @@ ledger.check_at_most(46, "slope 1: value 1/2 / value 0, best loss", best[1] / be
 # plain logistic function learns in these steps too. A large rate helps the centred function within
 # 300 steps; the other one leaves its plateau later, if at all. With slope 1 a value of $\frac12$ at
 # 0 does no harm; a value of 2, as large beside the spread as before, costs a factor of ten in the
-# loss, and the rate 0.3.
+# loss, and the rate 0.3. How much it costs depends on how the net is written: as $\sigma$ with
+# weights four times as large, a step moves the net inputs a sixteenth as far, so the last row needs
+# larger rates, and there loses less.
 
 # %% [markdown]
 # ## Try it: is ReLU better than softplus?
@@ -2104,7 +2124,8 @@ for gain in (GAIN_1, GAIN_HE):
 
 # %% [markdown]
 # The claim holds in part. In training loss the ReLU is ahead of softplus in every seed, at both
-# gains; in test accuracy the lead is about one point, within the scatter of the seeds. The reason
+# gains; in test accuracy the lead is one point at gain 1 and half a point at $\sqrt2$, about the
+# scatter of the seeds. The reason
 # is not the exact zeros: the sharper softplus has none, and keeps up. Half or more of the lag goes
 # when $\log2$ is taken off, with slope and bend untouched: it is the mean. Sharpening the bend also
 # lowers the mean, so $\beta=4$ does not separate the two. This is one small task and 500 steps; the
@@ -2116,8 +2137,8 @@ for gain in (GAIN_1, GAIN_HE):
 # The widget sends random inputs through 30 layers of 64 units. Its gain multiplies He's standard
 # deviation $\sqrt{2/n}$, so its gain 1 is $g=\sqrt2$ in the symbols above.
 #
-# 1. At its gain 1 one of ReLU and tanh wanders around its starting value, with no level of its own;
-#    the other settles at the same level from wherever it starts. Which, and why?
+# 1. At its gain 1 one of ReLU and tanh wanders, with no level of its own; the other settles within
+#    a few layers, at the same level for other weights too (`seed=1` in the call). Which, and why?
 # 2. Lower the gain of tanh. Where is the border below which the signal dies? Compare with $g=1$.
 # 3. Take tanh to gain 4. Which share of its *outputs* is flat (slope below 0.01)? What does the
 #    section on saturation say about the gradient of such a net?
@@ -2347,8 +2368,8 @@ check_exercise(
 # whatever $q$ is, and 64 units are few, so the rms drifts, by a factor of two or more. Tanh settles
 # at the fixed point of its own $q$. *2:* At the widget's gain $1/\sqrt2$, which is $g=1$: below it
 # the slope at 0 times $g$ is less than 1; at the border itself the signal fades slowly. *3:* More
-# than half; the gradient explodes all the same, as Figure 9 shows. *4:* No: random weights of
-# either sign are symmetric about 0, so the mean stays $\frac12$ at every gain.
+# than half; the gradient explodes all the same, as Figure 9 shows. *4:* No: its outputs are all
+# positive. Random weights of either sign keep the mean near $\frac12$ at every gain.
 
 # %% [markdown]
 # **References.** LeCun, Bottou, Orr and Müller (1998), Efficient backprop. Dugas et al. (2001),

@@ -589,7 +589,7 @@ measured = {
 # %% [markdown]
 # ## Check it: the lecture's ten layers
 #
-# First without the lecture: in a wide net $y_l$ is Gaussian with variance
+# First without the lecture: in a wide net $y_l$ is Gaussian with variance $q_l$, and
 # $q_{l+1}=n\,v\,\mathbb E[\phi(y_l)^2]$, so the whole table follows from ten integrals and no
 # random number at all.
 
@@ -931,7 +931,7 @@ axs[0].set_ylabel("loss (nats)")
 axs[0].legend()
 show(
     fig,
-    alt="Loss against step for nets of 8, 22 and 30 layers: at 8 both rules fall together, at 22 "
+    alt="Loss against step for nets of 8, 22 and 30 layers: at 8 both rules fall, He first, at 22 "
     "Xavier starts late or hardly, at 30 it stays flat while He falls.",
 )
 
@@ -940,8 +940,9 @@ show(
 # and range of three seeds, means of ten steps.*
 #
 # At 8 layers both learn, He a little ahead; at 22 and 30 He learns and Xavier is still at or near
-# the start. None of the chosen rates lies at the edge of the grid, except where nothing is learnt
-# at any rate. The slide's 22-layer net with Xavier did converge, later; within our 200 steps ours
+# the start. None of the chosen rates lies at the edge of the grid; Xavier's at 30 layers means
+# nothing, since no rate learns. The slide's 22-layer net with Xavier did converge, later; within
+# our 200 steps ours
 # does not catch up, and we have not looked further. The cause is arithmetic: a factor $\sqrt{1/2}$
 # a layer.
 
@@ -960,7 +961,8 @@ print(f", {x.square().mean().sqrt():.0e} in one net")
 # factors multiply. A square **orthogonal** (正交) matrix times a gain, $W^\top W=g^2I$, multiplies
 # *every* length by $g$. (One that is not square has orthonormal rows or columns, and keeps lengths
 # only where it does not narrow.) To draw one evenly, take the QR decomposition of a Gaussian matrix
-# and fix the signs: QR is unique only if $\operatorname{diag}R>0$, and libraries do not choose so.
+# and fix the signs (Mezzadri, 2007): QR is unique only if $\operatorname{diag}R>0$, and libraries
+# do not choose so.
 #
 # ## Build it: orthogonal weights
 
@@ -1216,6 +1218,7 @@ show(
 # three seeds; count the steps until the squared error is a tenth of the target's size. At every
 # depth the map must be equally far from the start, or luck decides: take the orthogonal map nearest
 # to the product of the first weights, and turn it by a rotation that depends on the seed alone.
+# (With Gaussian weights, whose product is not orthogonal, the distance is only similar.)
 # (Full-batch gradients with white inputs: no data needed.)
 
 
@@ -1401,7 +1404,7 @@ for ax, kind in zip(axs, ("linear", "ReLU"), strict=True):
         ax.plot(walks[kind, name].mean(dim=1), color=PALETTE[colour], linewidth=3, label=name)
     ax.set(xlabel="layers passed", title=kind)
 axs[0].set_ylabel(r"$\ln\|\delta\|^2$, relative to the top")
-axs[1].legend()
+axs[1].legend(loc="lower left")
 show(
     fig,
     alt="Random walks of the log squared gradient length over 60 layers. With the plain gain the "
@@ -1413,7 +1416,9 @@ show(
 # eight nets each (thin) and the mean of 300 (thick), for the plain gain (1, or $\sqrt2$) and
 # Sussillo and Abbott's.*
 #
-# The correction removes the drift. It cannot remove the spread, whose variance grows as $2L/n$
+# With the plain gain the drift is negative: the mean of a logarithm lies below the logarithm of the
+# mean, so most nets sink while a few large ones keep the mean square. The correction removes the
+# drift. It cannot remove the spread, whose variance grows as $2L/n$
 # for a linear net: a very deep, narrow net is a lottery under any gain. The remedy is width, or
 # skip connections, or normalisation (notebook 06).
 #
@@ -1424,7 +1429,8 @@ show(
 #
 # **Krähenbühl et al. (2015)**, two stages. *Within* a layer: draw any weights, run the batch, and
 # give every unit mean 0 and standard deviation 1 over it, $W_{\cdot i}\leftarrow
-# W_{\cdot i}/\sigma_i$, $b_i\leftarrow-\mu_i/\sigma_i$, layer by layer. *Between* layers: no layer
+# W_{\cdot i}/\sigma_i$, $b_i\leftarrow-\mu_i/\sigma_i$, with $\mu_i,\sigma_i$ the mean and standard
+# deviation of $xW_{\cdot i}$, layer by layer. *Between* layers: no layer
 # should learn much faster than another. The relative rate of change of layer $k$,
 # $C_k^2=\mathbb E\lVert\partial\ell/\partial W_k\rVert^2/\lVert W_k\rVert^2$ for a random linear
 # loss $\ell$ of the outputs, is brought to the same value in all layers by scaling weights and
@@ -1740,7 +1746,8 @@ ledger.check_close(
 # - **0** nearly everywhere: the weights break the symmetry.
 # - **Output**: with class shares $\pi$, choose $\operatorname{softmax}(b)=\pi$, that is
 #   $b_k=\ln\pi_k+\text{const}$. A net whose other inputs to the softmax are near zero then starts
-#   at the loss $H(\pi)$ instead of $\ln K$, with nothing left for the bias to learn.
+#   at the entropy of the shares, $H(\pi)=-\sum_k\pi_k\ln\pi_k$, instead of $\ln K$ with $K$
+#   classes, and nothing is left for the bias to learn.
 # - **ReLU**: 0.1, so that more units are active at the start.
 # - **Gate**: a unit $h\in[0,1]$ that others pass through should begin near 1. In the **LSTM**
 #   (长短期记忆), notebook 09, the forget gate $f=\operatorname{sig}(\cdot+b_f)$ multiplies the
@@ -1857,9 +1864,10 @@ show(
 #
 # ## Build it: the ReLU bias
 #
-# A unit with $y=xw+b$, $\mathbb E[y^2]=q$ before the bias, is active with probability
-# $\Phi(b/\sqrt q)$. And a whole input can die: with zero biases each of $n$ units is off with
-# probability $\frac12$, whatever the nonzero input, so some layer among $L$ stops it with
+# A unit with $y=xw+b$, $\mathbb E[(xw)^2]=q$, is active with probability $\Phi(b/\sqrt q)$, where
+# $\Phi$ is the standard normal distribution function. And a whole input can die: with zero
+# biases each of $n$ units is off with probability $\frac12$, whatever the nonzero input, so some
+# layer among $L$ stops it with
 # probability $1-(1-2^{-n})^L$. Very narrow nets show it.
 
 
@@ -2049,8 +2057,9 @@ show(
 # *Figure 9. Remembering one bit over 20 steps with three biases of the forget gate; each line one
 # of four seeds, means of ten batches.*
 #
-# With bias 0 no seed learns the task within 180 steps: the gradient that reaches the first input is
-# more than a thousand times smaller than that of the last. With 1 two seeds keep what they
+# With bias 0 no seed learns the task within 180 steps: before training, the gradient that reaches
+# the first input is tens of thousands of times smaller than that of the last (one seed).
+# With 1 two seeds keep what they
 # find and two lose it again; with 2 all four keep it. torch leaves this bias near zero; Jozefowicz
 # et al. (2015) recommend 1.
 #
@@ -2139,7 +2148,7 @@ ledger.check_at_most(110, "Xavier: gradient, factor a layer, every seed", xavier
 # %% [markdown]
 # The ratio is algebra: $\sqrt{9/153}=0.243$ from the first convolution, with 9 inputs and 144
 # outputs, and $2^{-1/2}$ from each of the other nine. It says nothing yet about He. He's signal
-# loses a little at each layer. Is it the border, where the padding puts zeros, or the number of
+# keeps 0.84 to 0.99 at each layer. Is it the border, where the padding puts zeros, or the number of
 # channels?
 
 # %%
@@ -2192,9 +2201,10 @@ show(
 # *Figure 10. Root mean square of the outputs of ten convolutions (left) and of the gradients that
 # reach them (right) on Fashion-MNIST; geometric mean and range of three seeds.*
 #
-# The rules survive. Padding takes a small share in every seed. The rest is narrowness: 16 channels
-# drift down and scatter, as the gradient's length does in Figure 6; with 64 channels and circular
-# padding, which has no border, He's signal keeps its size.
+# The rules survive. Padding takes a small share in every seed. The rest is narrowness: with 16
+# channels the signal drifts down and scatters from seed to seed, as the gradient does in Figure 6
+# (here the gradient drifts less, 0.95 to 1.03 a layer); with 64 channels and circular padding,
+# which has no border, He's signal keeps its size.
 #
 # ## Explore it: the signal, layer by layer
 #
@@ -2402,8 +2412,8 @@ check_exercise(
 #
 # - Equal weights stay equal; zero weights stay zero. Random weights break the symmetry, so biases
 #   may be zero.
-# - $v=g^2/n$: 1 for linear and tanh (Xavier), $\frac{2}{1+\alpha^2}$ for ReLU and its leaky kin
-#   (He). A wrong factor counts once per layer.
+# - $v=g^2/n$ with $g^2=1$ for linear and tanh (Xavier), $g^2=\frac{2}{1+\alpha^2}$ for ReLU and its
+#   leaky kin (He). A wrong factor counts once per layer.
 # - The logistic row of the table of gains holds for the centred function only.
 # - Square orthogonal weights keep every direction, not the average alone; the log of the
 #   gradient's length walks at random in narrow nets.
@@ -2424,7 +2434,8 @@ check_exercise(
 # jump about from draw to draw, the random walk of Figure 6; the formula speaks of the mean only.
 
 # %% [markdown]
-# **References**, by year of first appearance. Glorot and Bengio (2010), Understanding the
+# **References**, by year of first appearance. Mezzadri (2007), How to generate random matrices from
+# the classical compact groups (signs of QR). Glorot and Bengio (2010), Understanding the
 # difficulty of training deep feedforward neural networks. Saxe, McClelland and Ganguli (2013),
 # Exact solutions to the nonlinear dynamics of learning in deep linear neural networks. Sussillo and
 # Abbott (2014), Random walk initialization for training very deep feedforward networks. He, Zhang,
@@ -2432,5 +2443,4 @@ check_exercise(
 # Data-dependent initializations of convolutional neural networks. Mishkin and Matas (2015), All you
 # need is a good init. Jozefowicz, Zaremba and Sutskever (2015), An empirical exploration of
 # recurrent network architectures (forget bias). Lin et al. (2017), Focal loss for dense object
-# detection (output bias). Mezzadri (2007), How to generate random matrices from the classical
-# compact groups (signs of QR).
+# detection (output bias).

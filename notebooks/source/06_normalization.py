@@ -638,17 +638,21 @@ show(
 
 # %%
 effective = torch.stack([lr / length for lr, (length, *_) in grown.items()])  # (4, 60)
+print(
+    "effective rates at the end:",
+    {lr: f"{e:.2g}" for lr, e in zip(rates, effective[:, -1], strict=True)},
+)
 apart = effective.amax(dim=0) / effective.amin(dim=0)
 print(f"largest over smallest effective rate: {apart[0]:.0f} at first, {apart[-1]:.0f} at the end")
 ledger.check_at_least(120, "effective rates draw together, factor", apart[0] / apart[-1], 5)
 ledger.check_equal(120, "lr 100 ends with the smallest rate", int(effective[:, -1].argmin()), 3)
 
 # %% [markdown]
-# A large rate throws $W$ far out, and out there the same rate is a small one: the largest of the
-# four ends with the smallest effective rate. Its loss falls least, but it falls: no rate diverges.
-# That is one reason why normalised networks survive rates that would break others (Arora, Li and
-# Lyu, 2019). It also means that weight decay on $W$ no longer limits the function, only the length
-# and with it the effective rate (van Laarhoven, 2017).
+# A large rate throws $W$ far out, and out there the same rate is a small one: of the four, 0.1 and
+# 1 end close together, and the largest with the smallest effective rate. Its loss falls least, but
+# it falls: no rate diverges. That is one reason why normalised networks survive rates that would
+# break others (Arora, Li and Lyu, 2019). It also means that weight decay on $W$ no longer limits
+# the function, only the length and with it the effective rate (van Laarhoven, 2017).
 #
 # ## The idea in symbols: running statistics
 #

@@ -1275,6 +1275,8 @@ show(
 # agree within a few standard errors, for a normal distribution that is not the standard one too.
 
 # %%
+from scipy.stats import norm
+
 rng = np.random.default_rng(0)
 XS = torch.tensor([-1.5, -0.4, 0.3, 0.9, 2.1], dtype=torch.float64)
 for mean, std in ((0.0, 1.0), (0.7, 1.9)):
@@ -1283,7 +1285,6 @@ for mean, std in ((0.0, 1.0), (0.7, 1.9)):
     error = kept.std(dim=0) / len(draws) ** 0.5
     off = ((kept.mean(dim=0) - gelu(XS, mean, std)) / error).abs().max()
     ledger.check_at_most(55, f"Monte Carlo, mean {mean}, std {std}: standard errors off", off, 4)
-from scipy.stats import norm
 
 expected = XS.numpy() * norm.cdf(XS.numpy(), loc=0.7, scale=1.9)
 ledger.check_close(55, "GELU with mean 0.7 and std 1.9: scipy", gelu(XS, 0.7, 1.9), expected)
@@ -1314,11 +1315,12 @@ show(
 # *Figure 7. Absolute error of the two approximations of GELU; "at most" is the largest.*
 
 # %%
+from scipy.optimize import minimize_scalar
+
 ledger.check_at_most(55, "error of the form with tanh", worst_error["with tanh"], 6e-4)
 ratio = worst_error["x σ(1.702 x)"] / worst_error["with tanh"]
 print(f"the form with tanh is better by a factor of {ratio:.0f}")
 ledger.check_at_least(55, "the logistic form is worse, factor", ratio, 20)
-from scipy.optimize import minimize_scalar
 
 
 def cdf_gap(c):

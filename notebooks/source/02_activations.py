@@ -1160,9 +1160,8 @@ for row, (name, function, claimed, code) in SYMBOLIC.items():
 # %% [markdown]
 # ### All of them at a glance
 
+
 # %%
-
-
 def bowl(x):
     """Return a maxout unit of one input: the largest of -x - 1, 0.3 x and 1.2 x - 0.5."""
     W = torch.tensor([[[-1.0], [0.3], [1.2]]], dtype=torch.float64)

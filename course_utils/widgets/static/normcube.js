@@ -135,24 +135,45 @@ function render({ model, el }) {
     tracePath(ctx, corners);
     ctx.fillStyle = signedColour(value, most, theme, lit);
     ctx.fill();
-    ctx.lineWidth = lit ? 1.6 : 1;
-    ctx.strokeStyle = lit ? theme.ink : theme.grid;
+    if (!lit) return;
+    ctx.lineWidth = 1.6;
+    ctx.strokeStyle = theme.ink;
     ctx.stroke();
     const [x, y] = [0, 1].map((k) => (corners[0][k] + corners[2][k]) / 2);
-    if (!lit) return;
     ctx.fillStyle = ctx.strokeStyle = theme.ink;
     if (dx >= 30 && cell >= 13) {
       ctx.font = "11px sans-serif";
       ctx.fillText(number(+value.toFixed(2), 2), x, y);
     } else if (value < 0 && Math.min(dx, cell) >= 6) ctx.strokeRect(x - 1.5, y, 3, 0);
   }
+  /** The lines between the cells of a sheet, in one stroke; the lit cells are drawn over them. */
+  function paintGrid(ctx, n, theme) {
+    const { corner } = layout;
+    ctx.beginPath();
+    for (let c = 1; c < C; c++) {
+      ctx.moveTo(...corner(n, c, 0));
+      ctx.lineTo(...corner(n, c, L));
+    }
+    for (let l = 1; l < L; l++) {
+      ctx.moveTo(...corner(n, 0, l));
+      ctx.lineTo(...corner(n, C, l));
+    }
+    ctx.lineWidth = 1;
+    ctx.strokeStyle = theme.grid;
+    ctx.stroke();
+  }
   function paintSheet(ctx, n, values, most, now, lit, theme) {
     const out = now.alone && n !== now.cell[0];
-    for (let c = C - 1; c >= 0; c--)
-      for (let l = 0; l < L && !out; l++) {
-        const o = (n * C + c) * L + l;
-        paintCell(ctx, values[o], most, lit[o], quad(n, c, l), theme);
-      }
+    const paintCells = (wanted) => {
+      for (let c = 0; c < C; c++)
+        for (let l = 0; l < L && !out; l++) {
+          const o = (n * C + c) * L + l;
+          if (lit[o] === wanted) paintCell(ctx, values[o], most, lit[o], quad(n, c, l), theme);
+        }
+    };
+    paintCells(0);
+    if (!out) paintGrid(ctx, n, theme);
+    paintCells(1);
     tracePath(ctx, quad(n, 0, 0, C, L));
     ctx.lineWidth = 1;
     ctx.strokeStyle = theme.muted;

@@ -15,6 +15,7 @@ export { forwardInto, makeRun, softThreshold, weightsOf };
 const KEEP = ["dataset", "regulariser", "strengths", "step"];
 const GRID = 60; // points a side at which the network is asked
 const BUDGET_MS = 6; // of training in a frame
+const PAINT_EVERY_MS = 100; // while a run is under way, so that keys are not kept waiting
 const KEPT_RUNS = 24;
 const LEGEND = "Circle: class 1, square: class 0; filled: training, open: held out; line: p = 0.5. " +
   "Losses are measured without noise, dropout or smoothing. Biases are not penalised.";
@@ -76,6 +77,7 @@ function render({ model, el }) {
   const runs = new Map();
   let ticking = 0;
   let now;
+  let painted = 0;
 
   const { shell, state, change } = wireShell({
     model, el, keep: KEEP, before: () => player.pause(), code: labCall, draw: () => draw(),
@@ -259,7 +261,16 @@ function render({ model, el }) {
     paintCurves(run, plain, look, theme);
     paintBars(run.weights[look], plain.weights[Math.min(wanted, plain.weights.length - 1)], theme);
     if (look === wanted) write(run, look);
-    if (!run.done || !plain.done) ticking = requestAnimationFrame(draw);
+    painted = performance.now();
+    if (!run.done || !plain.done) ticking = requestAnimationFrame(trainOn);
+  });
+  const trainOn = shell.guard(() => {
+    const run = runOf(now.dataset, now.strengths);
+    const plain = runOf(now.dataset, {});
+    work(run, plain);
+    const paint = (run.done && plain.done) || performance.now() - painted > PAINT_EVERY_MS;
+    if (paint) draw();
+    else ticking = requestAnimationFrame(trainOn);
   });
 
   const scrub = shell.guard((event) => {

@@ -9,10 +9,10 @@ from course_utils.widgets.views.activations import PRESETS
 from tests.browser.widget_page import (
     DARK,
     SPY,
+    all_pixels,
     assert_kernel_prints,
     assert_nothing_left,
     copied,
-    painted,
     pixels,
     readout,
     trait,
@@ -23,12 +23,6 @@ STATE = ("activations", "gain", "parameters", "x", "layer", "seed")
 CURVES, SIGNAL = "canvas[role=img] >> nth=0", "canvas[role=img] >> nth=1"
 GAIN = ".dlc-control:has-text('gain') input"
 SLIDERS = ".dlc-controls input[type=range]"
-
-
-def both_pixels(page) -> tuple[str, str]:
-    painted(page)
-    script = "[...document.querySelectorAll('canvas[role=img]')].map(c => c.toDataURL())"
-    return tuple(page.evaluate(script))
 
 
 def test_curves_equal_the_core(mount):
@@ -64,11 +58,11 @@ def test_layers_equal_the_core(mount):
 
 def test_presets_and_reset(mount):
     page = mount(ActivationExplorer(("elu", "step"), 0.7, x=2.0))
-    first, said, seen = both_pixels(page), {readout(page)}, set()
+    first, said, seen = all_pixels(page), {readout(page)}, set()
     for name, (names, gain, x, _) in PRESETS.items():
         page.click(f"[data-preset='{name}']")
         said.add(readout(page))
-        seen.add(both_pixels(page))
+        seen.add(all_pixels(page))
         assert (trait(page, "activations"), trait(page, "gain")) == (list(names), gain)
         assert trait(page, "x") == x
         assert page.input_value("select >> nth=0") == names[0]
@@ -76,7 +70,7 @@ def test_presets_and_reset(mount):
     page.click("[data-preset='dies']")
     assert "23 of 64 dead. leaky relu (γ = 0.1): f −0.1".replace("−", "-") in readout(page)
     page.click(".dlc-reset")
-    assert both_pixels(page) == first
+    assert all_pixels(page) == first
     assert trait(page, "activations") == ["elu", "step"]
 
 
@@ -141,7 +135,7 @@ def test_keys_and_drag_read_the_curves(mount):
     page.mouse.move(box["x"] - 30, box["y"] + 90, steps=3)
     page.mouse.up()
     assert "x = -6. " in readout(page)
-    before = both_pixels(page)
+    before = all_pixels(page)
     page.focus(SIGNAL)
     for key, layer in [("Home", 1), ("ArrowUp", 2), ("Shift+ArrowRight", 7), ("End", 30)]:
         page.keyboard.press(key)
@@ -149,17 +143,17 @@ def test_keys_and_drag_read_the_curves(mount):
     box = page.locator(SIGNAL).bounding_box()
     page.mouse.click(box["x"] + 56 + 364 / 2, box["y"] + 300)
     assert "layer 15: rms" in readout(page)
-    after = both_pixels(page)
+    after = all_pixels(page)
     assert before[0] == after[0]
     assert before[1] != after[1]
 
 
 def test_python_moves_the_view(mount):
     page = mount(ActivationExplorer())
-    seen = both_pixels(page)
+    seen = all_pixels(page)
     page.evaluate("model.set('activations', ['gelu'])")
     assert "gelu: f 0.841" in readout(page)
-    assert both_pixels(page) != seen
+    assert all_pixels(page) != seen
     assert page.input_value("select >> nth=1") == "none"
     page.evaluate("model.set('gain', 0.3333)")
     assert readout(page).startswith("Gain 0.333,")
@@ -173,9 +167,9 @@ def test_python_moves_the_view(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(ActivationExplorer())
-    light = both_pixels(page)
+    light = all_pixels(page)
     page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, both_pixels(page), strict=True))
+    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     box = page.locator(CURVES).bounding_box()
     assert box["width"] <= 300

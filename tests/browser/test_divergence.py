@@ -11,10 +11,10 @@ from course_utils.widgets.views.divergence import PRESETS
 from tests.browser.widget_page import (
     DARK,
     SPY,
+    all_pixels,
     assert_kernel_prints,
     assert_nothing_left,
     copied,
-    painted,
     pixels,
     readout,
     trait,
@@ -26,12 +26,6 @@ BARS, SCALE = "canvas[role=img] >> nth=0", "canvas[role=img] >> nth=1"
 MATHS = """pairs => pairs.map(([p, q]) => Object.fromEntries(Object.entries(esm.measures(p, q))
   .map(([k, v]) => [k, v === Infinity ? 'infinite' : v])))"""
 LEFT, WIDTH, TOP, BOTTOM = 50, 369, 34, 272  # of the bars, in the canvas's own pixels
-
-
-def both_pixels(page) -> tuple[str, str]:
-    painted(page)
-    script = "[...document.querySelectorAll('canvas[role=img]')].map(c => c.toDataURL())"
-    return tuple(page.evaluate(script))
 
 
 def place(page, name: str, outcome: int, height: float, count: int = 3) -> tuple[float, float]:
@@ -71,11 +65,11 @@ def test_moved_bars_equal_the_core(mount):
 
 def test_presets_and_reset(mount):
     page = mount(DistributionPair(q=(0.5, 0.25, 0.25)))
-    first, said, seen = both_pixels(page), {readout(page)}, set()
+    first, said, seen = all_pixels(page), {readout(page)}, set()
     for name, (p, q, _) in PRESETS.items():
         page.get_by_role("button", name=name, exact=True).click()
         said.add(readout(page))
-        seen.add(both_pixels(page))
+        seen.add(all_pixels(page))
         assert (trait(page, "p"), trait(page, "q")) == (list(p), list(q))
     assert len(said) == len(PRESETS) + 1
     assert len(seen | {first}) == len(PRESETS) + 1
@@ -84,7 +78,7 @@ def test_presets_and_reset(mount):
     page.click("[data-preset='missing outcome']")
     assert "KL(p‖q) infinity, KL(q‖p) 0.1075, JS 0.03648." in readout(page)
     page.click(".dlc-reset")
-    assert both_pixels(page) == first
+    assert all_pixels(page) == first
 
 
 def test_keys_choose_and_move_bars(mount):
@@ -100,11 +94,11 @@ def test_keys_choose_and_move_bars(mount):
         ("Space", "p of outcome 3, 0.1."),
         ("End", "p of outcome 3, 1."),
     ]:
-        before = both_pixels(page)
+        before = all_pixels(page)
         page.keyboard.press(key)
         assert f"Chosen: {chosen}" in readout(page)
         assert f"Chosen: {chosen}" in page.get_attribute(BARS, "aria-label")
-        assert both_pixels(page)[0] != before[0]
+        assert all_pixels(page)[0] != before[0]
     assert trait(page, "p") == [0, 0, 1]
     assert sum(trait(page, "q")) == pytest.approx(1, abs=1e-12)
     page.keyboard.press("ArrowDown")
@@ -139,13 +133,13 @@ def test_swap_and_unit(mount):
     assert (trait(page, "q"), trait(page, "outcome")) == ([0.7, 0.2, 0.1], 1)
     words = readout(page)
     assert "KL(p‖q) 0.6264, KL(q‖p) 0.6264," in words
-    before = both_pixels(page)
+    before = all_pixels(page)
     page.get_by_role("checkbox").check()
     assert readout(page).startswith("In bits: H(p) 1.157,")
-    assert both_pixels(page)[1] != before[1]
+    assert all_pixels(page)[1] != before[1]
     page.get_by_role("checkbox").uncheck()
     assert readout(page) == words
-    assert both_pixels(page) == before
+    assert all_pixels(page) == before
 
 
 def test_copied_code_gives_the_same_state(mount):
@@ -161,10 +155,10 @@ def test_copied_code_gives_the_same_state(mount):
 
 def test_python_moves_the_view(mount):
     page = mount(DistributionPair())
-    seen = both_pixels(page)
+    seen = all_pixels(page)
     page.evaluate("model.set('q', [0.2, 0.7, 0.1])")
     assert "KL(p‖q) 0, KL(q‖p) 0, JS 0." in readout(page)
-    assert both_pixels(page) != seen
+    assert all_pixels(page) != seen
     page.evaluate("model.set('unit', 'bits')")
     assert page.get_by_role("checkbox").is_checked()
     page.evaluate("model.set('outcome', 1)")
@@ -178,9 +172,9 @@ def test_python_moves_the_view(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(DistributionPair())
-    light = both_pixels(page)
+    light = all_pixels(page)
     page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, both_pixels(page), strict=True))
+    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     box = page.locator(BARS).bounding_box()
     assert box["width"] <= 300

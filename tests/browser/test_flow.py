@@ -10,10 +10,10 @@ from tests.browser.widget_page import (
     DARK,
     LABEL,
     SPY,
+    all_pixels,
     assert_kernel_prints,
     assert_nothing_left,
     copied,
-    painted,
     pixels,
     readout,
     trait,
@@ -43,12 +43,6 @@ CASES = [
     (4, 16, "step", "he", "none"),
     (5, 9, "relu", "zero", "batch"),
 ]
-
-
-def both_pixels(page) -> tuple[str, str]:
-    painted(page)
-    script = "[...document.querySelectorAll('canvas[role=img]')].map(c => c.toDataURL())"
-    return tuple(page.evaluate(script))
 
 
 def test_network_equals_the_core(mount):
@@ -99,11 +93,11 @@ def test_tables_and_orthogonal_weights_equal_the_core(mount):
 
 def test_presets_and_reset(mount):
     page = mount(SignalFlow(12, 40, "elu", "xavier", "layer"))
-    first, said, seen = both_pixels(page), {readout(page)}, set()
+    first, said, seen = all_pixels(page), {readout(page)}, set()
     for name, (depth, activation, init, norm, _) in PRESETS.items():
         page.click(f'[data-preset="{name}"]')
         said.add(readout(page))
-        seen.add(both_pixels(page))
+        seen.add(all_pixels(page))
         now = [trait(page, key) for key in STATE[:5]]
         assert now == [depth, 64, activation, init, norm]
         assert page.input_value("select >> nth=1") == init
@@ -113,7 +107,7 @@ def test_presets_and_reset(mount):
     page.click('[data-preset="the slide\'s code explodes"]')
     assert "6.01e44 (overflow in float32) at layer 30." in readout(page)
     page.click(".dlc-reset")
-    assert both_pixels(page) == first
+    assert all_pixels(page) == first
 
 
 def test_every_control_moves_it(mount):
@@ -167,7 +161,7 @@ def test_keys_and_drag_choose_the_layer(mount):
             page.keyboard.press(key)
             assert f" Layer {layer}: activations mean" in readout(page)
             assert f" Layer {layer}: activations mean" in page.get_attribute(canvas, "aria-label")
-    before = both_pixels(page)
+    before = all_pixels(page)
     box = page.locator(CANVASES[1]).bounding_box()
     page.mouse.move(box["x"] + 150, box["y"] + 370)
     page.mouse.down()
@@ -177,15 +171,15 @@ def test_keys_and_drag_choose_the_layer(mount):
     page.mouse.up()
     page.mouse.move(box["x"] + 150, box["y"] + 370)
     assert " Layer 1: " in readout(page)
-    assert before != both_pixels(page)
+    assert before != all_pixels(page)
 
 
 def test_python_moves_the_view(mount):
     page = mount(SignalFlow())
-    seen = both_pixels(page)
+    seen = all_pixels(page)
     page.evaluate("model.set('depth', 4)")
     assert "at layer 4." in readout(page)
-    assert both_pixels(page) != seen
+    assert all_pixels(page) != seen
     assert page.input_value(".dlc-controls input >> nth=0") == "4"
     page.evaluate("model.set('layer', 30)")  # more than there are: the last
     assert " Layer 4: " in readout(page)
@@ -196,9 +190,9 @@ def test_python_moves_the_view(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(SignalFlow())
-    light = both_pixels(page)
+    light = all_pixels(page)
     page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, both_pixels(page), strict=True))
+    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     box = page.locator(CANVASES[1]).bounding_box()
     assert box["width"] <= 300

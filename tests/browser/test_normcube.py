@@ -9,6 +9,7 @@ from tests.browser.widget_page import (
     DARK,
     LABEL,
     SPY,
+    all_pixels,
     assert_kernel_prints,
     assert_nothing_left,
     copied,
@@ -46,10 +47,6 @@ HITS = """([shape, width, height]) => {
 def batch_of(shape=(4, 6, 9)):
     rng = np.random.default_rng(0)
     return np.float32(rng.normal(size=shape) + rng.normal(size=(shape[0], shape[1], 1)))
-
-
-def both_pixels(page):
-    return pixels(page, "canvas[width='560']"), pixels(page, "canvas[width='300']")
 
 
 def place_of(page, cell, shape=(4, 6, 9)):
@@ -94,13 +91,13 @@ def test_every_cell_can_be_seen_and_clicked(mount):
 
 def test_presets_and_reset(mount):
     page = mount(NormalizationCube(batch_of(), "layer", cell=(1, 2, 3)))
-    first, start = both_pixels(page), readout(page)
+    first, start = all_pixels(page), readout(page)
     seen = {}
     for name, preset in trait(page, "presets").items():
         page.click(f"[data-preset='{name}']")
         seen[name] = readout(page)
         assert trait(page, "norm") == preset["norm"] == page.input_value("select")
-        assert both_pixels(page) != first or "layer" in name
+        assert all_pixels(page) != first or "layer" in name
         assert page.is_visible(GROUPS) == (preset["norm"] == "group")
     assert "with 36 of 216 values" in seen["batch"]
     assert seen["layer"] == start
@@ -114,7 +111,7 @@ def test_presets_and_reset(mount):
     assert change["group = 1 is layer"] == change["layer"] != change["group"]
     assert change["groups = C is instance"] == change["instance"] == change["batch of one"]
     page.click(".dlc-reset")
-    assert (readout(page), both_pixels(page)) == (start, first)
+    assert (readout(page), all_pixels(page)) == (start, first)
 
 
 def test_a_batch_of_one_changes_batch_norm_alone(mount):
@@ -178,7 +175,7 @@ def test_keys_and_pointer_choose_a_value(mount):
     for norm in ("layer", "instance", "group", "batch"):
         page.keyboard.press("Space")
         assert trait(page, "norm") == norm
-    before = both_pixels(page)
+    before = all_pixels(page)
     page.mouse.move(*place_of(page, (3, 2, 4)))
     page.mouse.down()
     assert trait(page, "cell") == [3, 2, 4]
@@ -187,19 +184,19 @@ def test_keys_and_pointer_choose_a_value(mount):
     page.mouse.up()
     page.mouse.move(*place_of(page, (0, 0, 0)))
     assert trait(page, "cell") == [1, 5, 8]
-    assert both_pixels(page) != before
+    assert all_pixels(page) != before
 
 
 def test_python_moves_the_view(mount):
     page = mount(NormalizationCube(batch_of()))
-    seen = both_pixels(page)
+    seen = all_pixels(page)
     page.evaluate("model.set('norm', 'group')")
     page.evaluate("model.set('groups', 6)")
     assert "Group norm with 6 groups" in readout(page)
     assert page.locator(".dlc-controls output").inner_text() == "6 of 1"
     page.evaluate("model.set('cell', [2, 1, 0])")
     assert "image 2, channel 1, place 0" in readout(page)
-    assert both_pixels(page) != seen
+    assert all_pixels(page) != seen
     page.evaluate("model.set('alone', true)")
     assert page.is_checked("input[type=checkbox]")
     page.evaluate(
@@ -226,9 +223,9 @@ def test_values_without_spread_become_zero(mount, batch, words):
 
 def test_themes_and_a_narrow_page(mount):
     page = mount(NormalizationCube(batch_of()))
-    light = both_pixels(page)
+    light = all_pixels(page)
     page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, both_pixels(page), strict=True))
+    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     for canvas in (CUBE, BARS):
         assert page.locator(canvas).bounding_box()["width"] <= 300

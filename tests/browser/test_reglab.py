@@ -18,6 +18,7 @@ from tests.browser.widget_page import (
     DARK,
     LABEL,
     SPY,
+    all_pixels,
     assert_kernel_prints,
     assert_nothing_left,
     copied,
@@ -64,10 +65,6 @@ def settled(page, words="", step=None):
         arg=[words, step],
     )
     return readout(page)
-
-
-def all_pixels(page):
-    return [pixels(page, canvas) for canvas in CANVASES]
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from course_utils.widgets.views.schedule import PRESETS
 from tests.browser.widget_page import (
     DARK,
     SPY,
+    all_pixels,
     assert_kernel_prints,
     assert_nothing_left,
     copied,
-    painted,
     pixels,
     readout,
     trait,
@@ -37,12 +37,6 @@ MATHS = """([schedules, noise, curvatures, sigma]) => schedules.map(([name, base
   return {lrs, loss: run.loss.map(v => Number.isFinite(v) ? v : -1), stopped: run.stopped,
     floor: esm.constantFloor(base, curvatures, sigma)};
 })"""
-
-
-def both_pixels(page) -> tuple[str, str]:
-    painted(page)
-    script = "[...document.querySelectorAll('canvas[role=img]')].map(c => c.toDataURL())"
-    return tuple(page.evaluate(script))
 
 
 def test_maths_equal_the_core(mount):
@@ -67,11 +61,11 @@ def test_maths_equal_the_core(mount):
 
 def test_presets_and_reset(mount):
     page = mount(ScheduleExplorer(base_lr=0.08))
-    first, said = both_pixels(page), {readout(page)}
+    first, said = all_pixels(page), {readout(page)}
     for name, (schedule, base_lr, _) in PRESETS.items():
         page.click(f"[data-preset='{name}']")
         said.add(readout(page))
-        assert both_pixels(page) != first
+        assert all_pixels(page) != first
         assert (trait(page, "schedule"), trait(page, "base_lr")) == (schedule, base_lr)
         assert page.input_value("select >> nth=0") == schedule
     assert len(said) == 5
@@ -80,7 +74,7 @@ def test_presets_and_reset(mount):
     assert "constant: diverged at step 72." in readout(page)
     assert page.is_hidden(SHAPE)
     page.click(".dlc-reset")
-    assert both_pixels(page) == first
+    assert all_pixels(page) == first
     assert page.is_visible(SHAPE)
 
 
@@ -92,7 +86,7 @@ def test_each_schedule_has_its_shape(mount):
         words = readout(page)
         assert words.startswith(f"Base learning rate 0.1. {name}: final loss")
         assert trait(page, "shape") == known.default
-        seen.add(both_pixels(page))
+        seen.add(all_pixels(page))
         if known.low == known.high:
             continue
         page.get_by_label(known.label, exact=True).focus()
@@ -140,11 +134,11 @@ def test_copied_code_gives_the_same_state(mount):
 
 def test_python_moves_the_view(mount):
     page = mount(ScheduleExplorer())
-    seen = both_pixels(page)
+    seen = all_pixels(page)
     page.evaluate("model.set('base_lr', 0.0375)")
     assert readout(page).startswith("Base learning rate 0.0375. cosine")
     assert page.locator(".dlc-controls output").first.inner_text() == "0.0375"
-    assert both_pixels(page) != seen
+    assert all_pixels(page) != seen
     page.evaluate("model.set('shape', 0.125)")
     readout(page)
     assert page.locator(".dlc-controls output").nth(1).inner_text() == "0.125"
@@ -161,9 +155,9 @@ def test_python_moves_the_view(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(ScheduleExplorer())
-    light = both_pixels(page)
+    light = all_pixels(page)
     page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, both_pixels(page), strict=True))
+    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     box = page.locator(RIGHT).bounding_box()
     assert box["width"] <= 300

@@ -10,10 +10,10 @@ from course_utils.widgets.core.surface import project, scale_of
 from tests.browser.widget_page import (
     DARK,
     SPY,
+    all_pixels,
     assert_kernel_prints,
     assert_nothing_left,
     copied,
-    painted,
     pixels,
     readout,
     trait,
@@ -54,12 +54,6 @@ def make_surfaces() -> dict[str, SurfaceGrid]:
 
 def make_widget(**state) -> LossSurface:
     return LossSurface(make_surfaces(), {"plain": PATH}, **state)
-
-
-def both_pixels(page) -> list[str]:
-    painted(page)
-    script = "[...document.querySelectorAll('canvas[role=img]')].map(c => c.toDataURL())"
-    return page.evaluate(script)
 
 
 def test_camera_and_scale_equal_the_core(page):
@@ -110,11 +104,11 @@ def test_heat_map_shows_values_where_they_are(page):
 
 def test_presets_and_reset(mount):
     page = mount(make_widget())
-    first, views = both_pixels(page), []
+    first, views = all_pixels(page), []
     for name in ("top view", "side view", "along the path"):
         page.click(f"[data-preset='{name}']")
         views.append((trait(page, "azimuth"), trait(page, "elevation")))
-        shown = both_pixels(page)
+        shown = all_pixels(page)
         assert shown[0] != first[0]
         assert shown[1] == first[1]
         label = page.get_attribute(SOLID, "aria-label")
@@ -122,24 +116,24 @@ def test_presets_and_reset(mount):
     # The path leads from (0.1, 0.77) to (0.5, 0.45) of the square's sides.
     assert views == [(0, 90), (-30, 6), (round(np.degrees(np.arctan2(0.4, -0.7 / 2.2))), 40)]
     page.click(".dlc-reset")
-    assert both_pixels(page) == first
+    assert all_pixels(page) == first
 
 
 def test_controls_move_what_is_shown(mount):
     page = mount(make_widget())
-    seen, said = [both_pixels(page)], readout(page)
+    seen, said = [all_pixels(page)], readout(page)
     plain, skips = make_surfaces().values()
     assert f"plain: lowest {plain.loss.min():.3g} at" in said
     assert "Path step 11 of 11: (0, 0), loss" in said
     page.get_by_label("logarithmic height").click()
-    seen.append(both_pixels(page))
+    seen.append(all_pixels(page))
     page.click("[data-surface='plain'] ~ button")
-    seen.append(both_pixels(page))
+    seen.append(all_pixels(page))
     assert f"""with "skips": lowest {skips.loss.min():.3g} at""" in readout(page)
     assert "Path" not in readout(page)
     assert page.is_hidden(".dlc-player")
     page.get_by_label("same scale for all").click()
-    seen.append(both_pixels(page))
+    seen.append(all_pixels(page))
     assert len({shown[0] for shown in seen}) == 4
     assert len({shown[1] for shown in seen}) == 4
     assert page.locator("[aria-pressed=true]").inner_text() == 'with "skips"'
@@ -173,14 +167,14 @@ def test_keys_turn_move_and_play(mount):
 
 def test_drag_turns_the_surface_and_moves_the_point(mount):
     page = mount(make_widget())
-    before = both_pixels(page)
+    before = all_pixels(page)
     box = page.locator(SOLID).bounding_box()
     page.mouse.move(box["x"] + 200, box["y"] + 150)
     page.mouse.down()
     page.mouse.move(box["x"] + 240, box["y"] + 130, steps=4)
     page.mouse.up()
     assert (trait(page, "azimuth"), trait(page, "elevation")) == (-55, 25)
-    turned = both_pixels(page)
+    turned = all_pixels(page)
     assert turned[0] != before[0]
     assert turned[1] == before[1]
     box = page.locator(MAP).bounding_box()
@@ -189,7 +183,7 @@ def test_drag_turns_the_surface_and_moves_the_point(mount):
     page.mouse.move(box["x"] + (50 + 304) / 2, box["y"] + (30 + 318) / 2, steps=4)
     page.mouse.up()
     assert trait(page, "point") == pytest.approx([0, 0.1], abs=0.01)
-    assert all(a != b for a, b in zip(both_pixels(page), turned, strict=True))
+    assert all(a != b for a, b in zip(all_pixels(page), turned, strict=True))
     widget = make_widget(point=trait(page, "point"))
     loss = widget.loss_at("plain", widget.point)
     assert f": plain {loss:.3g}, with" in readout(page)
@@ -227,11 +221,11 @@ def test_python_moves_the_view_and_one_surface_suffices(mount):
     page = mount(LossSurface({"net": grid}))
     assert page.locator("[data-surface]").count() == 0
     assert page.is_hidden(".dlc-player")
-    seen = both_pixels(page)
+    seen = all_pixels(page)
     page.evaluate("model.set('point', [0.5, 0.5])")
     page.evaluate("model.set('elevation', 70)")
     assert readout(page).startswith("Loss at (0.5, 0.5): net 1")
-    assert all(a != b for a, b in zip(both_pixels(page), seen, strict=True))
+    assert all(a != b for a, b in zip(all_pixels(page), seen, strict=True))
     page.click("[data-preset='along the path']")  # without a path: from the point to the lowest
     assert trait(page, "azimuth") != -35
     flat = np.full((17, 21), 2, "<f4").tobytes()
@@ -244,9 +238,9 @@ def test_python_moves_the_view_and_one_surface_suffices(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(make_widget())
-    light = both_pixels(page)
+    light = all_pixels(page)
     page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, both_pixels(page), strict=True))
+    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
     page.evaluate("document.querySelector('#widget').style.width = '320px'")
     box = page.locator(SOLID).bounding_box()
     assert box["width"] <= 320

@@ -79,6 +79,13 @@ def pixels(page: Page, selector: str = ".dlc-stage canvas") -> str:
     return page.evaluate("s => document.querySelector(s).toDataURL()", selector)
 
 
+def all_pixels(page: Page) -> tuple[str, ...]:
+    """Return the pixels of every drawing, as data URLs, after the next frame."""
+    painted(page)
+    script = "[...document.querySelectorAll('canvas[role=img]')].map(c => c.toDataURL())"
+    return tuple(page.evaluate(script))
+
+
 def copied(page: Page) -> str:
     """Press "Copy as code" and return the call."""
     page.click(".dlc-copy")

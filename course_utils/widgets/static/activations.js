@@ -1,6 +1,7 @@
 // ActivationExplorer: activations, their slopes, and what 30 layers of them do to a signal.
 
 import { drawAxes, drawMarker, makeScale } from "./axes.js";
+import { strokeCurve } from "./curve.js";
 import { ACTIVATIONS, flatness, forward, layerOf, makeRooms, makeTables, spreadOf, summary } from "./deepnet.js";
 import { makeCanvas, pointerAt, say, select, slider } from "./dom.js";
 import { label } from "./label.js";
@@ -62,17 +63,6 @@ export function curveOf(name, parameter, places) {
   const out = [new Float64Array(places.length), new Float64Array(places.length)];
   ACTIVATIONS[name](Float64Array.from(places), ...out, parameter);
   return out;
-}
-
-function strokeCurve(ctx, points, { colour, dash }, width = 2) {
-  ctx.strokeStyle = colour;
-  ctx.lineWidth = width;
-  ctx.lineJoin = "round";
-  ctx.setLineDash(dash);
-  ctx.beginPath();
-  for (const [x, y] of points) ctx.lineTo(x, y);
-  ctx.stroke();
-  ctx.setLineDash([]);
 }
 
 function render({ model, el }) {

@@ -1,6 +1,7 @@
 // ScheduleExplorer: a learning-rate schedule, and minibatch SGD under it on a noisy quadratic.
 
 import { drawAxes, drawMarker, makeScale } from "./axes.js";
+import { strokeCurve } from "./curve.js";
 import { f32, makeCanvas, pointerAt, say, select, slider } from "./dom.js";
 import { makePlayer } from "./player.js";
 import { rateSlider } from "./rate.js";
@@ -87,17 +88,6 @@ export function scheduleWords(schedule, run, constant) {
 /** The Python call that shows `state` again. */
 export function scheduleCall({ schedule, base_lr, shape, step }) {
   return `ScheduleExplorer(schedule="${schedule}", base_lr=${base_lr}, shape=${shape}, step=${step})`;
-}
-
-function drawLine(ctx, points, colour, dash, width = 2) {
-  ctx.strokeStyle = colour;
-  ctx.lineWidth = width;
-  ctx.lineJoin = "round";
-  ctx.setLineDash(dash);
-  ctx.beginPath();
-  for (const [x, y] of points) ctx.lineTo(x, y);
-  ctx.stroke();
-  ctx.setLineDash([]);
 }
 
 function render({ model, el }) {
@@ -196,7 +186,7 @@ function render({ model, el }) {
       const y = BOX.top + 10 + 17 * k;
       ctx.fillStyle = theme.ink;
       ctx.fillText(text, BOX.right - 38, y);
-      drawLine(ctx, [[BOX.right - 32, y], [BOX.right - 2, y]], colour, dash);
+      strokeCurve(ctx, [[BOX.right - 32, y], [BOX.right - 2, y]], { colour, dash });
     });
   }
 
@@ -218,11 +208,12 @@ function render({ model, el }) {
     drawAxes(ctx, x, y, theme, { xLabel: "step", yLabel: "learning rate", grid: true, gap: 58 });
     clipped(ctx, () => {
       const dotted = [[BOX.left, y(limit)], [BOX.right, y(limit)]];
-      drawLine(ctx, dotted, theme.ink, [2, 3], 1.5);
-      drawLine(ctx, [[BOX.left, y(now.base_lr)], [BOX.right, y(now.base_lr)]], theme.series[1], [8, 4]);
+      strokeCurve(ctx, dotted, { colour: theme.ink, dash: [2, 3] }, 1.5);
+      const level = y(now.base_lr);
+      strokeCurve(ctx, [[BOX.left, level], [BOX.right, level]], { colour: theme.series[1], dash: [8, 4] });
       const at = lrs[Math.min(now.step, numSteps - 1)];
       if (now.schedule !== "constant")
-        drawLine(ctx, lrs.map((lr, t) => [x(t), y(lr)]), theme.series[0], []);
+        strokeCurve(ctx, lrs.map((lr, t) => [x(t), y(lr)]), { colour: theme.series[0], dash: [] });
       drawCursor(ctx, x(now.step), y, theme, [[now.base_lr, 1], [at, 0]], now);
     });
     const words = legend(now, theme);
@@ -241,9 +232,10 @@ function render({ model, el }) {
     drawAxes(ctx, x, y, theme, { xLabel: "step", yLabel: "loss (log)", grid: true, gap: 54 });
     clipped(ctx, () => {
       if (floor < LOSSES[1])
-        drawLine(ctx, [[BOX.left, y(floor)], [BOX.right, y(floor)]], theme.ink, [2, 3], 1.5);
-      drawLine(ctx, points(constant), theme.series[1], [8, 4], 1.5);
-      if (now.schedule !== "constant") drawLine(ctx, points(run), theme.series[0], [], 1.5);
+        strokeCurve(ctx, [[BOX.left, y(floor)], [BOX.right, y(floor)]],
+          { colour: theme.ink, dash: [2, 3] }, 1.5);
+      strokeCurve(ctx, points(constant), { colour: theme.series[1], dash: [8, 4] }, 1.5);
+      if (now.schedule !== "constant") strokeCurve(ctx, points(run), { colour: theme.series[0], dash: [] }, 1.5);
       const at = (of) => Math.min(LOSSES[1] * 10, of.loss[now.step]);
       drawCursor(ctx, x(now.step), y, theme, [[at(constant), 1], [at(run), 0]], now);
     });

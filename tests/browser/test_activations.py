@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from course_utils.figures import PALETTE
 from course_utils.widgets import ActivationExplorer
 from course_utils.widgets.core.flow import ACTIVATIONS, activate, statistics
 from course_utils.widgets.views.activations import PRESETS
@@ -13,6 +14,7 @@ from tests.browser.widget_page import (
     assert_kernel_prints,
     assert_nothing_left,
     copied,
+    inked,
     pixels,
     readout,
     trait,
@@ -23,6 +25,13 @@ STATE = ("activations", "gain", "parameters", "x", "layer", "seed")
 CURVES, SIGNAL = "canvas[role=img] >> nth=0", "canvas[role=img] >> nth=1"
 GAIN = ".dlc-control:has-text('gain') input"
 SLIDERS = ".dlc-controls input[type=range]"
+
+
+def test_curves_are_stroked_in_both_drawings(mount):
+    page = mount(ActivationExplorer())
+    for number, markers in ((0, 148), (1, 746)):  # pixels without the lines
+        for colour in (PALETTE["blue"], PALETTE["vermilion"]):
+            assert inked(page, number, colour) > 1.3 * markers
 
 
 def test_curves_equal_the_core(mount):

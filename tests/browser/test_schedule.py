@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from course_utils.figures import PALETTE
 from course_utils.widgets import ScheduleExplorer
 from course_utils.widgets.core.schedules import (
     CURVATURES,
@@ -22,6 +23,7 @@ from tests.browser.widget_page import (
     assert_kernel_prints,
     assert_nothing_left,
     copied,
+    inked,
     pixels,
     readout,
     trait,
@@ -37,6 +39,13 @@ MATHS = """([schedules, noise, curvatures, sigma]) => schedules.map(([name, base
   return {lrs, loss: run.loss.map(v => Number.isFinite(v) ? v : -1), stopped: run.stopped,
     floor: esm.constantFloor(base, curvatures, sigma)};
 })"""
+
+
+def test_both_curves_are_stroked_in_both_drawings(mount):
+    page = mount(ScheduleExplorer("cosine"))
+    for number in (0, 1):
+        for colour in (PALETTE["blue"], PALETTE["vermilion"]):
+            assert inked(page, number, colour) > 200  # the markers alone have about 60
 
 
 def test_maths_equal_the_core(mount):

@@ -46,6 +46,14 @@ FRAMES = """count => new Promise(done => { let n = count;
   const next = () => n-- ? requestAnimationFrame(next) : done(); next(); })"""
 DARK = """() => { document.body.style.setProperty('--jp-layout-color0', '#111');
   document.body.setAttribute('data-jp-theme-light', 'false'); }"""
+COUNT = """([number, hex]) => {
+  const canvas = document.querySelectorAll('canvas[role=img]')[number];
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  const [r, g, b] = [1, 3, 5].map(k => parseInt(hex.slice(k, k + 2), 16));
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4)
+    if (data[i] === r && data[i + 1] === g && data[i + 2] === b && data[i + 3] === 255) count++;
+  return count; }"""
 LABEL = "() => document.querySelector('.dlc-stage canvas').getAttribute('aria-label')"
 
 
@@ -84,6 +92,12 @@ def all_pixels(page: Page) -> tuple[str, ...]:
     painted(page)
     script = "[...document.querySelectorAll('canvas[role=img]')].map(c => c.toDataURL())"
     return tuple(page.evaluate(script))
+
+
+def inked(page: Page, number: int, colour: str) -> int:
+    """Return how many pixels of a drawing, counted from 0, have exactly this colour."""
+    painted(page)
+    return page.evaluate(COUNT, [number, colour])
 
 
 def copied(page: Page) -> str:

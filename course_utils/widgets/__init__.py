@@ -1,6 +1,8 @@
 """Widgets of the course; each leaves a picture where it cannot run."""
 
 from course_utils.widgets.views.activations import ActivationExplorer
+from course_utils.widgets.views.architecture import ArchitectureExplorer
+from course_utils.widgets.views.convolution import ConvolutionStepper
 from course_utils.widgets.views.divergence import DistributionPair
 from course_utils.widgets.views.flow import SignalFlow
 from course_utils.widgets.views.graph import ComputationGraph
@@ -14,7 +16,9 @@ from course_utils.widgets.views.surface import LossSurface
 
 __all__ = [
     "ActivationExplorer",
+    "ArchitectureExplorer",
     "ComputationGraph",
+    "ConvolutionStepper",
     "DistributionPair",
     "LossSurface",
     "NormalizationCube",

@@ -84,6 +84,14 @@ import numpy as np
 from course_utils.widgets import NormalizationCube
 NormalizationCube(np.random.default_rng(0).normal(size=(8, 8, 16)))
 """
+EXPLORER = """
+import torch
+from torch import nn
+from course_utils.widgets import ArchitectureExplorer
+layers = [nn.Conv2d(1, 8, 3, padding=1)] + [nn.Conv2d(8, 8, 3, padding=1) for _ in range(60)]
+image = torch.rand(28, 28, generator=torch.Generator().manual_seed(0))
+ArchitectureExplorer({"plain-61": nn.Sequential(*layers)}, image)
+"""
 IMPORT = "from course_utils.widgets import "
 WIDGETS = [
     ("OptimizerRace", [IMPORT + "OptimizerRace\nOptimizerRace()"], SLIDER),
@@ -101,6 +109,12 @@ WIDGETS = [
         ".dlc-control:has-text('gain') input",
     ),
     ("SignalFlow", [IMPORT + "SignalFlow\nSignalFlow(20)"], SLIDER),
+    (
+        "ConvolutionStepper",
+        [IMPORT + "ConvolutionStepper\nConvolutionStepper()"],
+        ".dlc-stage canvas",
+    ),
+    ("ArchitectureExplorer", [EXPLORER], ".dlc-stage canvas"),
 ]
 
 

@@ -221,7 +221,8 @@ def check_exercise(
         Message -> the value that this mistake gives. The first that matches is
         printed.
     tolerance
-        Largest error, as `Ledger.check_close` defines it, that counts as right.
+        Largest error, as `Ledger.check_close` defines it, that counts as right. Each part
+        of a tuple is measured by its own size.
 
     Examples
     --------
@@ -231,6 +232,8 @@ def check_exercise(
     Correct.
     >>> check_exercise(1.0, 0.5, mistakes={"You forgot to halve.": 1.0})
     Not yet. You forgot to halve.
+    >>> check_exercise((14, 2e7), (28, 2e7))
+    Not yet. 1 of 2 entries are off, the first at index (0,).
     """
     if answer is None:
         print("Not answered yet.")
@@ -259,9 +262,19 @@ def _matches(answer: Any, expected: Any, tolerance: float) -> bool:
         return False
     if a.dtype.kind in "OUSb" or e.dtype.kind in "OUSb":
         return a.dtype.kind == e.dtype.kind and bool(np.array_equal(a, e))
-    difference = np.abs(a - e)
-    bound = tolerance * max(1.0, float(np.max(np.abs(e), initial=0.0)))
-    return bool(np.all(difference <= bound))
+    bound = tolerance * np.maximum(1.0, _sizes(expected))
+    return bool(np.all(np.abs(a - e) <= bound))
+
+
+def _sizes(expected: Any) -> np.ndarray:
+    """Return what each entry's error is measured by: the largest entry of its array.
+
+    The parts of a tuple or list are different quantities, so each has its own size.
+    """
+    if isinstance(expected, (list, tuple)):
+        return np.array([_sizes(part) for part in expected])
+    part = np.abs(np.asarray(_plain(expected)))
+    return np.full(part.shape, np.max(part, initial=0.0), dtype=float)
 
 
 def _difference(answer: Any, expected: Any, tolerance: float) -> str:
@@ -277,9 +290,9 @@ def _difference(answer: Any, expected: Any, tolerance: float) -> str:
         return f"Expected shape {e.shape}, got {a.shape}."
     if not np.isfinite(a).all():
         return "Your answer holds NaN or infinity."
-    size = float(np.max(np.abs(e), initial=0.0))
-    wrong = np.abs(a - e) > tolerance * max(1.0, size)
-    if np.max(np.abs(a - e)) < 0.01 * (size or 1.0):
+    size = _sizes(expected)
+    wrong = np.abs(a - e) > tolerance * np.maximum(1.0, size)
+    if np.all(np.abs(a - e) < 0.01 * np.where(size == 0, 1.0, size)):
         return f"Close: compute it exactly, or to a relative precision of {tolerance:g}."
     if a.ndim == 0:
         return f"Your answer is too {'large' if a > e else 'small'}."

@@ -168,6 +168,13 @@ def test_exercise_with_an_array_of_bools(capsys):
     assert out.startswith("Correct.\nNot yet.")
 
 
+@pytest.mark.parametrize("width", [14, 27, 28.5])
+def test_a_large_part_of_a_tuple_does_not_excuse_a_small_one(width, capsys):
+    """A layer's width was "Correct." when wrong, beside its millions of multiply-adds."""
+    check_exercise((width, 27_840, 21_676_032), (28, 27_840, 21_676_032))
+    assert capsys.readouterr().out == "Not yet. 1 of 3 entries are off, the first at index (0,).\n"
+
+
 def test_exercise_is_close_by_the_size_of_the_answer(capsys):
     check_exercise(0.036, 0.0439)
     check_exercise(0.0440, 0.0439)

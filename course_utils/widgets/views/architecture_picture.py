@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.ticker import EngFormatter
 
 from course_utils.figures import PALETTE
 from course_utils.widgets.core.architecture import Block, Maps
@@ -47,6 +48,7 @@ def draw_architecture(
     heights.bar(chosen, numbers[chosen], color="none", edgecolor="black", linewidth=line)
     unit = " (pixels)" if name == "receptive field" else ""
     heights.set(xlabel="block", ylabel=f"{name}{unit}")
+    heights.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes = parts[1].subplots(2, 1) if maps is not None else [parts[1].subplots()]
     _draw_image(axes[0], *view)
     if maps is not None:
@@ -79,7 +81,7 @@ def _draw_chain(ax: Axes, blocks: Sequence[Block], chosen: int) -> None:
                 ax.add_patch(arc)
     top = max(heights)
     ax.set(xlim=(-1.2, len(blocks) - 0.3), ylim=(-0.55 * top, 1.25 * top))
-    ax.set(ylabel="height of the map (root)", xlabel="block", yticks=[])
+    ax.set(ylabel="root of height", xlabel="block", yticks=[])
     ax.legend(frameon=False, fontsize=8, ncols=3, loc="upper right")
 
 

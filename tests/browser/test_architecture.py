@@ -14,8 +14,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     inked,
     painted,
     pixels,
@@ -324,7 +326,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(CHAIN)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(CHAIN)
     before = pixels(page)
     for key in ("ArrowRight", "ArrowRight", "ArrowLeft", "x"):
@@ -337,8 +339,5 @@ def test_in_jupyterlab(open_notebook):
     page.wait_for_function("document.querySelector('.dlc-controls select').value === 'b'")
     page.click("[data-preset='where is the work?']")
     page.wait_for_function("document.querySelector('.dlc-controls select').value === 'a'")
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at a 0 multiply-adds a, block 0 of 3")

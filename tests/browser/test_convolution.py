@@ -12,8 +12,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     painted,
     pixels,
     readout,
@@ -364,7 +366,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(MAP)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(KERNEL)
     for key in ("ArrowRight", "+", "x"):
         page.keyboard.press(key)
@@ -377,8 +379,5 @@ def test_in_jupyterlab(open_notebook):
         "document.querySelector('.dlc-readout').textContent.includes('row 1, column 1 of')"
     )
     assert pixels(page) != before
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at 5 [0, 1] [1.0, -0.5, -1.0] Output row 1, column 1")

@@ -13,8 +13,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     pixels,
     readout,
     trait,
@@ -202,16 +204,13 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(BARS)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(BARS)
     before = pixels(page, "canvas[role=img]")
     for key in ("End", "ArrowRight", "x"):
         page.keyboard.press(key)
     assert pixels(page, "canvas[role=img]") != before
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at [1.0, 0.0, 0.0] 1 3 In nats:")
     # A preset with six outcomes reaches the kernel whole.
     page.click("[data-preset='mode-seeking']")

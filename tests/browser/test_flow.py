@@ -12,8 +12,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     pixels,
     readout,
     trait,
@@ -219,7 +221,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(CANVASES[0])
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(CANVASES[0])
     before = pixels(page)
     for key in ("End", "ArrowUp", "x"):
@@ -234,8 +236,5 @@ def test_in_jupyterlab(open_notebook):
     page.wait_for_function(
         "document.querySelector('.dlc-readout').textContent.includes('at layer 7.')"
     )
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at 5 7 Std of activations: 0.0802")

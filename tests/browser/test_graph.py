@@ -19,8 +19,10 @@ from tests.browser.widget_page import (
     LABEL,
     SPY,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     painted,
     pixels,
     readout,
@@ -239,17 +241,14 @@ def test_in_jupyterlab(open_notebook):
     page = open_notebook("graph", [source, "print('at', w.step, w.leaf_values, w.readout[:11])"])
     canvas = page.locator(CANVAS)
     canvas.wait_for()
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     canvas.focus()
     before = pixels(page)
     for key in ("ArrowRight", "ArrowRight", "x"):
         page.keyboard.press(key)
     assert pixels(page) != before
     assert page.inner_text(".dlc-readout").startswith("Step 2 of 3, seed")
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     slider = page.locator(".dlc-bar input[type=range]")
     slider.focus()
     page.keyboard.press("ArrowRight")

@@ -11,8 +11,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     painted,
     pixels,
     readout,
@@ -254,7 +256,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(CUBE)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(CUBE)
     before = pixels(page)
     for key in ("ArrowRight", "ArrowDown", "x"):
@@ -269,8 +271,5 @@ def test_in_jupyterlab(open_notebook):
     page.wait_for_function(
         "document.querySelector('.dlc-readout').textContent.includes('with 3 groups')"
     )
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at group [1, 0, 1] 3 Group norm")

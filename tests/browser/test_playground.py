@@ -16,8 +16,10 @@ from tests.browser.widget_page import (
     LABEL,
     SPY,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     painted,
     pixels,
     readout,
@@ -290,7 +292,7 @@ def test_in_jupyterlab(open_notebook):
     )
     canvas = page.locator(".dlc-stage canvas").first
     canvas.wait_for()
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     canvas.focus()
     before = pixels(page)
     for key in ("ArrowRight", "End", "x"):
@@ -299,10 +301,7 @@ def test_in_jupyterlab(open_notebook):
         "document.querySelector('.dlc-readout').textContent.startsWith('Step 101:')"
     )
     assert pixels(page) != before
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     page.click(".dlc-play")
     page.wait_for_function(
         "+document.querySelector('.dlc-readout').textContent.match(/\\d+/)[0] > 200"

@@ -18,8 +18,10 @@ from tests.browser.widget_page import (
     DARK,
     SPY,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     painted,
     pixels,
     readout,
@@ -259,7 +261,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(MAP)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(MAP)
     before = canvas_pixels(page, 0)
     for key in ("ArrowRight", "Home", "x"):
@@ -268,8 +270,5 @@ def test_in_jupyterlab(open_notebook):
     page.get_by_label("learning rate", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.dlc-readout').textContent.includes('0.0')")
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at [-4.4, 1.0] 0 True Step 0 of 200,")

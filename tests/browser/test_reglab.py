@@ -20,8 +20,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     painted,
     pixels,
     readout,
@@ -281,7 +283,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(PLANE)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     said = "t => document.querySelector('.dlc-readout').textContent.startsWith(t)"
     page.wait_for_function(said, arg="Step 3000 on moons, no regulariser")
     page.focus(PLANE)
@@ -294,8 +296,5 @@ def test_in_jupyterlab(open_notebook):
     for _ in range(3):
         page.keyboard.press("ArrowRight")
     page.wait_for_function(said, arg="Step 20 on moons, l2 λ = 0.001:")
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at 20 0.001 Step 20 on moons, l2 λ = 0.001")

@@ -21,8 +21,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     inked,
     pixels,
     readout,
@@ -194,7 +196,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(LEFT)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(LEFT)
     before = pixels(page, "canvas[role=img]")
     for key in ("Home", "ArrowRight", "x"):
@@ -203,8 +205,5 @@ def test_in_jupyterlab(open_notebook):
     page.get_by_label("base learning rate", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.dlc-readout').textContent.includes('0.102')")
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at 1 0.102 Base learning rate 0.102.")

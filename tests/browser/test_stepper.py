@@ -16,8 +16,10 @@ from tests.browser.widget_page import (
     LABEL,
     SPY,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     painted,
     pixels,
     readout,
@@ -228,7 +230,7 @@ def test_in_jupyterlab(open_notebook):
     )
     canvas = page.locator(".dlc-stage canvas")
     canvas.wait_for()
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     canvas.focus()
     before = pixels(page)
     for key in ("ArrowRight", "ArrowRight", "x"):
@@ -236,10 +238,7 @@ def test_in_jupyterlab(open_notebook):
     painted(page)
     assert page.inner_text(".dlc-readout").startswith("Step 2 of 24")
     assert pixels(page) != before
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     page.keyboard.press("Shift+ArrowUp")
     page.wait_for_function("document.querySelector('.dlc-readout').textContent.includes('Step 2')")
     assert_kernel_prints(page, "at 2  (16, 2) Step 2 of")

@@ -12,8 +12,10 @@ from tests.browser.widget_page import (
     SPY,
     all_pixels,
     assert_kernel_prints,
+    assert_lab_still_works,
     assert_nothing_left,
     copied,
+    count_cells,
     pixels,
     readout,
     trait,
@@ -271,7 +273,7 @@ def test_in_jupyterlab(open_notebook):
     )
     page.wait_for_selector(SOLID)
     assert page.is_hidden(".dlc-trouble")
-    cells = page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+    cells = count_cells(page)
     page.focus(SOLID)
     before = pixels(page, "canvas[role=img]")
     for key in ("ArrowRight", "ArrowRight", "x"):
@@ -281,8 +283,5 @@ def test_in_jupyterlab(open_notebook):
     page.wait_for_function(
         "document.querySelector('.dlc-readout').textContent.includes('plateau:')"
     )
-    assert page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length") == cells
-    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
-    page.keyboard.press("Control+s")
-    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+    assert_lab_still_works(page, cells)
     assert_kernel_prints(page, "at -25.0 plateau [-1.0, 0.8] Loss at")

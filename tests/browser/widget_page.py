@@ -114,6 +114,19 @@ def assert_nothing_left(page: Page) -> None:
     assert page.locator("#widget").inner_html() == ""
 
 
+def count_cells(page: Page) -> int:
+    """Return how many cells the open notebook has."""
+    return page.evaluate("jupyterapp.shell.currentWidget.content.widgets.length")
+
+
+def assert_lab_still_works(page: Page, cells: int) -> None:
+    """Check that the keys pressed in a widget cut none of the cells, and that Ctrl+S saves."""
+    assert count_cells(page) == cells
+    page.evaluate("jupyterapp.shell.currentWidget.context.model.dirty = true")
+    page.keyboard.press("Control+s")
+    page.wait_for_function("!jupyterapp.shell.currentWidget.context.model.dirty")
+
+
 def assert_kernel_prints(page: Page, text: str) -> None:
     """Run the second cell in JupyterLab until it prints ``text``.
 

@@ -94,7 +94,6 @@ function render({ model, el }) {
   const scroll = h("div", { class: "dlc-scroll" }, chain.canvas);
   shell.stage.append(scroll, image.canvas, sheet.canvas, h("p", { class: "dlc-muted" }, HINT));
 
-
   /** Where the input lies on its canvas: [x, y, width, height]. */
   function frameOf([, height, width]) {
     const scale = Math.min((IMAGE[0] - 4) / width, (IMAGE[1] - 30) / height);

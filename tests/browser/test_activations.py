@@ -8,12 +8,12 @@ from course_utils.widgets import ActivationExplorer
 from course_utils.widgets.core.flow import ACTIVATIONS, activate, statistics
 from course_utils.widgets.views.activations import PRESETS
 from tests.browser.widget_page import (
-    DARK,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     inked,
@@ -178,9 +178,7 @@ def test_python_moves_the_view(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(ActivationExplorer())
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     box = page.locator(CURVES).bounding_box()
     assert box["width"] <= 300

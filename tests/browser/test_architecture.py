@@ -9,13 +9,13 @@ from course_utils.widgets import ArchitectureExplorer
 from course_utils.widgets.core.architecture import QUANTITIES, blocks_of, unit_at
 from course_utils.widgets.core.receptive import seen
 from tests.browser.widget_page import (
-    DARK,
     LABEL,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     inked,
@@ -290,9 +290,7 @@ def test_a_field_that_is_not_a_number_is_shown_as_such(mount):
 
 def test_themes_and_a_narrow_page(mount):
     page = mount(explorer())
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '320px'")
     for part in (".dlc-scroll", IMAGE, MAPS):
         assert page.locator(part).bounding_box()["width"] <= 320

@@ -7,13 +7,13 @@ import torch
 from course_utils.widgets import ConvolutionStepper
 from course_utils.widgets.core.convolution import Settings, output_size, outputs
 from tests.browser.widget_page import (
-    DARK,
     LABEL,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     painted,
@@ -335,9 +335,7 @@ def test_a_window_that_does_not_fit_is_said(mount):
 
 def test_themes_and_a_narrow_page(mount):
     page = mount(ConvolutionStepper("lecture"))
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '260px'")
     for canvas in (IMAGE, KERNEL, MAP):
         assert page.locator(canvas).bounding_box()["width"] <= 260

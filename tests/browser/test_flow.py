@@ -7,13 +7,13 @@ from course_utils.widgets import SignalFlow
 from course_utils.widgets.core.flow import ACTIVATIONS, normal_tables, signal_flow, weights
 from course_utils.widgets.views.flow import PRESETS
 from tests.browser.widget_page import (
-    DARK,
     LABEL,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     pixels,
@@ -192,9 +192,7 @@ def test_python_moves_the_view(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(SignalFlow())
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     box = page.locator(CANVASES[1]).bounding_box()
     assert box["width"] <= 300

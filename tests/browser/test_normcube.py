@@ -6,13 +6,13 @@ import pytest
 from course_utils.widgets import NormalizationCube
 from course_utils.widgets.core.normcube import EPS, NORMS, members, share
 from tests.browser.widget_page import (
-    DARK,
     LABEL,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     painted,
@@ -225,9 +225,7 @@ def test_values_without_spread_become_zero(mount, batch, words):
 
 def test_themes_and_a_narrow_page(mount):
     page = mount(NormalizationCube(batch_of()))
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     for canvas in (CUBE, BARS):
         assert page.locator(canvas).bounding_box()["width"] <= 300

@@ -15,13 +15,13 @@ from course_utils.widgets.core.reglab import (
     train,
 )
 from tests.browser.widget_page import (
-    DARK,
     LABEL,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     painted,
@@ -247,9 +247,7 @@ def test_numbers_that_are_none_are_shown(mount):
 def test_themes_and_a_narrow_page(mount):
     page = mount(RegularizationLab(regulariser="early stopping", strength=200))
     settled(page)
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     for canvas in CANVASES:
         assert page.locator(canvas).bounding_box()["width"] <= 300

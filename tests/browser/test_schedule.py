@@ -17,12 +17,12 @@ from course_utils.widgets.core.schedules import (
 )
 from course_utils.widgets.views.schedule import PRESETS
 from tests.browser.widget_page import (
-    DARK,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     inked,
@@ -166,9 +166,7 @@ def test_python_moves_the_view(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(ScheduleExplorer())
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '300px'")
     box = page.locator(RIGHT).bounding_box()
     assert box["width"] <= 300

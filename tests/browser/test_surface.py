@@ -8,12 +8,12 @@ from course_utils.widgets import LossSurface
 from course_utils.widgets.bundle import bundle
 from course_utils.widgets.core.surface import project, scale_of
 from tests.browser.widget_page import (
-    DARK,
     SPY,
     all_pixels,
     assert_kernel_prints,
     assert_lab_still_works,
     assert_nothing_left,
+    assert_theme_repaints,
     copied,
     count_cells,
     pixels,
@@ -240,9 +240,7 @@ def test_python_moves_the_view_and_one_surface_suffices(mount):
 
 def test_dark_theme_and_narrow_page(mount):
     page = mount(make_widget())
-    light = all_pixels(page)
-    page.evaluate(DARK)
-    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+    assert_theme_repaints(page)
     page.evaluate("document.querySelector('#widget').style.width = '320px'")
     box = page.locator(SOLID).bounding_box()
     assert box["width"] <= 320

@@ -100,6 +100,13 @@ def inked(page: Page, number: int, colour: str) -> int:
     return page.evaluate(COUNT, [number, colour])
 
 
+def assert_theme_repaints(page: Page) -> None:
+    """Change to the dark theme and check that every drawing changes."""
+    light = all_pixels(page)
+    page.evaluate(DARK)
+    assert all(a != b for a, b in zip(light, all_pixels(page), strict=True))
+
+
 def copied(page: Page) -> str:
     """Press "Copy as code" and return the call."""
     page.click(".dlc-copy")

@@ -1,10 +1,11 @@
 // A function on a square grid: colours on both sides of a middle value, and its level line.
 
+import { parseHex } from "./hex.js";
+
 /** 256 opaque pixels from `low` over the page's colour to `high` (hex colours). */
 export function divergingTable(low, high, theme) {
   const page = theme.dark ? [17, 17, 17] : [255, 255, 255];
-  const parse = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
-  const ends = [parse(low), parse(high)];
+  const ends = [parseHex(low), parseHex(high)];
   return Uint32Array.from({ length: 256 }, (_, k) => {
     const t = (2 * k) / 255 - 1;
     const end = ends[t > 0 ? 1 : 0];

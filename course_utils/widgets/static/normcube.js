@@ -2,6 +2,7 @@
 
 import { drawAxes, drawMarker, makeScale } from "./axes.js";
 import { checkbox, f32, h, makeCanvas, pointerAt, say, select, slider } from "./dom.js";
+import { parseHex } from "./hex.js";
 import { label } from "./label.js";
 import { drawStroke } from "./strokes.js";
 import { readTheme } from "./theme.js";
@@ -81,10 +82,9 @@ export function cubeCall({ norm, groups, cell, alone }) {
 
 /** Blue below 0, warm above; at 0 the page, or for a lit value a lamp's yellow. */
 function signedColour(value, most, theme, lit) {
-  const parse = (hex) => [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
   const dim = theme.dark ? "#111111" : "#ffffff";
-  const page = parse(lit ? (theme.dark ? "#6b5c12" : "#ffe98a") : dim);
-  const end = parse(theme.series[value < 0 ? 0 : 1]);
+  const page = parseHex(lit ? (theme.dark ? "#6b5c12" : "#ffe98a") : dim);
+  const end = parseHex(theme.series[value < 0 ? 0 : 1]);
   // The root lets small values show their sign beside a few large ones.
   const t = Math.sqrt(Math.min(1, Math.abs(value) / most)) * (lit ? 0.9 : 0.3);
   const [r, g, b] = page.map((v, k) => Math.round(v + (end[k] - v) * t));

@@ -1,5 +1,7 @@
 // Arrays shown as square cells: colours, numbers, frames.
 
+import { parseHex } from "./hex.js";
+
 /** Where rows x cols cells lie in a box: cells a whole number of pixels wide, in the middle. */
 export function cellsIn(rows, cols, { x, y, width, height, largest = 96 }) {
   const fits = Math.min(width / Math.max(1, cols), height / Math.max(1, rows), largest);
@@ -43,11 +45,6 @@ export function frameCells(ctx, { cell, left, top }, [i, j], [down, across], { i
     ctx.lineWidth = thick;
     ctx.strokeRect(...box);
   }
-}
-
-/** "#rrggbb" as [r, g, b]. */
-export function parseHex(hex) {
-  return [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16));
 }
 
 /**

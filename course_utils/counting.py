@@ -7,13 +7,13 @@ so that a network of a hundred million parameters costs neither memory nor time.
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["LayerCount", "copy_without_values", "count_layers", "multiply_adds"]
+__all__ = ["LayerCount", "copy_without_values", "count_layers", "multiply_adds", "receptive_field"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -151,3 +151,30 @@ def multiply_adds(module: nn.Module, inputs: tuple, output: object) -> int:
     if isinstance(module, _TRANSPOSED):  # each input is spread over one filter
         return inputs[0].numel() * math.prod(module.weight.shape[1:])
     return 0
+
+
+def receptive_field(layers: Iterable[nn.Module]) -> tuple[int, int]:
+    """Return the pixels across that one unit behind a chain of layers sees, and its jump.
+
+    The jump is the distance between two neighbouring units, in pixels. Notebook
+    ``08_convolution`` derives the rule ``r += dilation * (kernel - 1) * jump``.
+
+    Parameters
+    ----------
+    layers
+        One behind the other. Convolutions and pooling windows count, by their width;
+        other layers are taken to look at one place.
+
+    Examples
+    --------
+    >>> receptive_field([nn.Conv2d(1, 1, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(1, 1, 5)])
+    (12, 2)
+    """
+    field = jump = 1
+    for layer in layers:
+        if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+            sizes = layer.kernel_size, layer.stride, getattr(layer, "dilation", 1)
+            kernel, stride, dilation = (n if isinstance(n, int) else n[-1] for n in sizes)
+            field += dilation * (kernel - 1) * jump
+            jump *= stride
+    return field, jump

@@ -1,5 +1,6 @@
 """Layer counts agree with torch's own flop counter and with the sizes of the tensors."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from course_utils import probes
-from course_utils.counting import LayerCount, count_layers
+from course_utils.counting import LayerCount, count_layers, receptive_field
 
 WHOLE = st.integers(1, 3)
 
@@ -152,3 +153,23 @@ def test_a_shape_on_which_the_network_does_not_run_is_named_with_the_cause():
 def test_layers_that_would_be_counted_wrongly_are_refused(layer):
     with pytest.raises(ValueError, match=rf"{type(layer).__name__}, whose multiply-adds are not"):
         count_layers(nn.Sequential(layer), (5, 4))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_receptive_field_is_where_the_gradient_is_not_zero(seed):
+    rng = np.random.default_rng(seed)
+    layers = []
+    for kernel, stride, dilation in rng.integers(1, [5, 4, 4], (3, 3)).tolist():
+        layers += [nn.Conv2d(1, 1, (1, kernel), (1, stride), dilation=(2, dilation)), nn.ReLU()]
+    layers.insert(2, nn.AvgPool2d(3, 2, padding=1))
+    model = nn.Sequential(*layers)
+    for parameter in model.parameters():
+        nn.init.ones_(parameter)  # no two paths cancel, and no ReLU closes
+    picture = torch.zeros(1, 1, 9, 400, requires_grad=True)
+    middle = model(picture)[0, 0, 2]
+    seen = []
+    for unit in (len(middle) // 2, len(middle) // 2 + 1):
+        (gradient,) = torch.autograd.grad(middle[unit], picture, retain_graph=True)
+        seen.append(gradient[0, 0].any(dim=0).nonzero().flatten().tolist())
+    field, jump = receptive_field(model)
+    assert (seen[0][-1] - seen[0][0] + 1, seen[1][0] - seen[0][0]) == (field, jump)

@@ -554,7 +554,7 @@ def run_by_products(model, steps, x):
 def randomise(model, generator):
     """Return the network in float64 with random weights, biases and statistics of its norms."""
     draw_weights(model.double(), generator=generator)
-    for layer in model:
+    for layer in model.modules():
         if getattr(layer, "bias", None) is not None:
             nn.init.normal_(layer.bias, std=0.1, generator=generator)
         if hasattr(layer, "running_var"):
@@ -699,9 +699,9 @@ for row, model, steps, side in copies:
 # ## The idea in symbols: VGG, only 3 × 3
 #
 # A unit's receptive field grows by $r_l=r_{l-1}+(k_l-1)\,j_{l-1}$, $j_l=s_lj_{l-1}$, from
-# $r_0=j_0=1$ (notebook 08; with dilation $D$ the growth is $D$ times that). So three $3\times3$
-# layers see as far as one $7\times7$, with
-# $3(3^2C^2)=27C^2$ weights against $49C^2$, and three ReLUs against one. VGG (Simonyan and
+# $r_0=j_0=1$ (notebook 08; with dilation $D$ the growth is $D$ times that;
+# `counting.receptive_field` adds it up). So three $3\times3$ layers see as far as one $7\times7$,
+# with $3(3^2C^2)=27C^2$ weights against $49C^2$, and three ReLUs against one. VGG (Simonyan and
 # Zisserman, 2015) is nothing but that: $3\times3$ convolutions with padding 1, a $2\times2$ pooling
 # after each stage, 64 maps at first and twice as many after each pooling up to 512, and AlexNet's
 # head. VGG-16 has 2, 2, 3, 3 and 3 convolutions in its five stages, VGG-19 has 2, 2, 4, 4 and 4.
@@ -724,17 +724,6 @@ def make_vgg(depths, *, width=64, side=7, hidden=4096):
     layers |= {"relu6": nn.ReLU(), "fc7": nn.Linear(hidden, hidden), "relu7": nn.ReLU()}
     layers["fc8"] = nn.Linear(hidden, 1000)
     return nn.Sequential(layers)
-
-
-def receptive_field(layers):
-    """Return the pixels across that one unit sees, and the pixels between two units."""
-    field, jump = 1, 1
-    for layer in layers:
-        if isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-            sizes = layer.kernel_size, layer.stride, getattr(layer, "dilation", 1)
-            kernel_size, stride, dilation = (int(np.ravel(n)[-1]) for n in sizes)
-            field, jump = field + dilation * (kernel_size - 1) * jump, jump * stride
-    return field, jump
 
 
 # %% [markdown]
@@ -783,7 +772,7 @@ for length, across in ((3, 7), (5, 16)):
     picture = torch.zeros(1, 1, 40, 40, requires_grad=True)
     stack[:length](picture)[0, 0, 3, 3].backward()
     felt = int((picture.grad[0, 0] != 0).any(dim=0).sum())
-    ours = [receptive_field(stack[:length])[0], felt]
+    ours = [counting.receptive_field(stack[:length])[0], felt]
     ledger.check_equal(64, "receptive field, and pixels with a gradient", ours, [across] * 2)
 
 # %% [markdown]
@@ -1011,23 +1000,12 @@ twice = by_terms + 28 * 28 * 192 * 9 * 64
 ledger.check_close(70, "358M = the 3 x 3 term twice", twice / 1e6, 358, tolerance=5e-4)
 
 # %% [markdown]
-# Then the outputs, against the same wiring in functional calls, on odd maps. Weights, biases, gains
-# and running statistics are all drawn, so that no default can hide a mistake. These helpers serve
-# the later networks too.
+# Then the outputs, against the same wiring in functional calls, on odd maps. `randomise` draws
+# weights, biases, gains and running statistics, so that no default can hide a mistake. The helpers
+# serve the later networks too.
 
 
 # %%
-def draw_all(model, seed):
-    """Draw weights, biases, gains and running statistics; return the model in float64, ready."""
-    generator = torch.Generator().manual_seed(seed)
-    draw_weights(model.double(), generator=generator)
-    for tensor in model.state_dict().values():
-        if tensor.ndim == 1:
-            drawn = torch.rand(len(tensor), generator=generator, dtype=torch.float64)
-            tensor.copy_(0.2 + drawn)
-    return model.eval()
-
-
 def normalise(x, norm):
     """Return batch norm in inference mode."""
     return F.batch_norm(
@@ -1065,11 +1043,11 @@ def reduced_by_hand(module, x):
 
 inception_draw = torch.Generator().manual_seed(0)
 odd_maps = torch.randn(2, 5, 7, 9, generator=inception_draw, dtype=torch.float64)
-module = draw_all(inception_chain(5, [INCEPTION_NAIVE], norm=False)[0], seed=69)
+module = randomise(inception_chain(5, [INCEPTION_NAIVE], norm=False)[0], inception_draw)
 ways = [follow(odd_maps, [u], p) for u, p in zip(units_of(module), (0, 1, 2), strict=True)]
 naive_by_hand = torch.cat([*ways, F.max_pool2d(odd_maps, 3, 1, 1)], dim=1)
 ledger.check_close(69, "naive: output by hand", module(odd_maps), naive_by_hand)
-module = draw_all(inception_chain(5, [INCEPTION_REDUCED], norm=False)[0], seed=70)
+module = randomise(inception_chain(5, [INCEPTION_REDUCED], norm=False)[0], inception_draw)
 by_hand = reduced_by_hand(module, odd_maps)
 ledger.check_close(70, "reduced: output by hand", module(odd_maps), by_hand)
 weight = torch.randn(4, 5, 1, 1, generator=inception_draw, dtype=torch.float64)
@@ -1153,7 +1131,7 @@ ledger.check_equal(68, "parameters, torchvision's form", shipped_costs[0], 6_624
 ledger.check_equal(68, "its published 1.498 G", round(shipped_costs[1] / 1e9, 3), 1.498)
 with ledger.refuses(68, "5M parameters, a twelfth of AlexNet"):
     ledger.check_close(68, "millions", googlenet_costs[0] / 1e6, 5, tolerance=0.2)
-module = draw_all(inception_chain(5, googlenet_steps(five=5)[5:6], norm=False)[0], seed=68)
+module = randomise(inception_chain(5, googlenet_steps(five=5)[5:6], norm=False)[0], inception_draw)
 by_hand = reduced_by_hand(module, odd_maps)
 ledger.check_close(68, "module 3a by hand", module(odd_maps), by_hand)
 out = googlenet_paper[0](torch.empty(1, 3, 224, 224, device="meta"))
@@ -1253,7 +1231,7 @@ W7, H7, W3, H3 = (0, 3), (3, 0), (0, 1), (1, 0)  # paddings of 1 x 7, 7 x 1, 1 x
 x = odd_maps[:1]
 odd_average = F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
 for row, name, table in ((71, "17 x 17", v3_17(6)), (72, "17 x 17", V4_17), (72, "8 x 8", V4_8)):
-    module = draw_all(inception_chain(5, [table], norm=True)[0], seed=row)
+    module = randomise(inception_chain(5, [table], norm=True)[0], inception_draw)
     u = units_of(module)
     if name == "8 x 8":
         short, long = follow(x, u[1:2], 0), follow(x, u[4:7], 0, H3, W3)
@@ -1400,7 +1378,9 @@ for row, make, channels in ((73, BasicBlock, 8), (74, Bottleneck, 2)):
         block = make(width, channels, stride, skip=kind != "none", shortcut=kind)
         x = torch.randn(2, width, 7, 9, generator=inception_draw, dtype=torch.float64)
         with torch.no_grad():
-            by_hand = block_by_hand(draw_all(block, seed=stride), x, stride=stride, shortcut=kind)
+            by_hand = block_by_hand(
+                randomise(block, inception_draw), x, stride=stride, shortcut=kind
+            )
         ledger.check_close(row, f"{make.__name__}, stride {stride}, {kind}", block(x), by_hand)
 
 # %% [markdown]
@@ -1410,7 +1390,7 @@ for row, make, channels in ((73, BasicBlock, 8), (74, Bottleneck, 2)):
 # norm are set to zero. What does the block compute?
 
 # %%
-block = draw_all(BasicBlock(2, 2), seed=5)
+block = randomise(BasicBlock(2, 2), inception_draw)
 x, v = torch.randn(2, 1, 2, 3, 5, generator=inception_draw, dtype=torch.float64)
 x.requires_grad_()
 v_open = v * (block(x) > 0)
@@ -1423,7 +1403,7 @@ ledger.check_gradient(
     x.detach(), through_block,
 )  # fmt: skip
 for row, make, width, channels in ((73, BasicBlock, 6, 6), (74, Bottleneck, 8, 2)):
-    block = draw_all(make(width, channels), seed=row)
+    block = randomise(make(width, channels), inception_draw)
     nn.init.zeros_(block.residual[-1].weight)
     nn.init.zeros_(block.residual[-1].bias)
     x = torch.rand(2, width, 5, 3, generator=inception_draw, dtype=torch.float64)
@@ -1543,7 +1523,7 @@ cases = (
     (77, Bottleneck, imagenet_stem(4), (2, 3), ("projection", "identity") * 2),
 )
 for row, make, stem, (stride, padding), kinds in cases:
-    thin = draw_all(ResNet(make, (2, 2), stem, channels=4, num_classes=5), seed=row)
+    thin = randomise(ResNet(make, (2, 2), stem, channels=4, num_classes=5), inception_draw)
     x = torch.randn(2, 3, 21, 27, generator=inception_draw, dtype=torch.float64)
     z = F.relu(unit_by_hand(x, thin.stem[0], thin.stem[1], stride=stride, padding=padding))
     z = F.max_pool2d(z, 3, 2, 1) if make is Bottleneck else z
@@ -1689,8 +1669,8 @@ def paper_by_hand(x, model):
 # %%
 x = torch.randn(2, 3, 65, 71, generator=inception_draw, dtype=torch.float64)
 small_nets = (
-    draw_all(lecture_densenet(3, 5), seed=84),
-    draw_all(paper_densenet((1, 2), 3, 7), seed=85),
+    randomise(lecture_densenet(3, 5), inception_draw),
+    randomise(paper_densenet((1, 2), 3, 7), inception_draw),
 )
 as_listed = keras_listing(x, small_nets[0], nb_layers=3)
 ledger.check_close(84, "lecture's network = its listing", small_nets[0](x), as_listed)
@@ -2130,8 +2110,6 @@ show(
 # channels". **Predict** whether the order of the large scatter returns.
 
 # %%
-from functools import partial
-
 halve = partial(nn.MaxPool2d, 2)
 TINY_FORK = [[(8, 1)], [(8, 1), (8, 3)], [(8, 1), (8, 5)], [max_same, (8, 1)]]
 TINY_DENSE = [[], [(8, 3)]]
@@ -2243,8 +2221,6 @@ show(
 # pictures at every point, as training does.
 
 # %%
-import copy
-
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from course_utils import landscape
@@ -3564,7 +3540,7 @@ def judge_design(model):
     try:
         counts = counting.count_layers(model, (1, 28, 28))
         convs = [place for place, layer in enumerate(model) if isinstance(layer, nn.Conv2d)]
-        field = receptive_field(model[: convs[-1] + 1])[0] if convs else 1
+        field = counting.receptive_field(model[: convs[-1] + 1])[0] if convs else 1
     except (AttributeError, IndexError, TypeError, ValueError):
         return "does not run"
     demands = {

@@ -16,13 +16,16 @@ NBVAL := $(RUN) -m pytest --nbval-lax -p no:cacheprovider -n 2 --dist loadscope 
 # Tests run two at a time: the threads of one would only get in the other's way.
 unit nbval notebooks: export OMP_NUM_THREADS = 1
 
-.PHONY: help lab test lint unit nbval notebooks ledger coverage bench constraints newest clean
+.PHONY: help lab grading test lint unit nbval notebooks ledger coverage bench constraints newest clean
 
 help:  ## what each target does
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*## /\t/' | expand -t 14
 
 lab: .venv/.lab  ## set up if needed, then open JupyterLab; LAB_ARGS="--no-browser --port=8899" is passed on
 	$(RUN) -m jupyterlab --ServerApp.root_dir=notebooks $(AS_ROOT) $(LAB_ARGS)
+
+grading: .venv/.grading  ## set up what instructors need to grade; assignments/README.md goes on from here
+	@echo "Ready: see assignments/README.md. \`$(BIN)/course doctor\` checks the sandbox."
 
 test: lint unit nbval  ## lint, unit, doctest, browser and notebook tests
 	$(RUN) -m course_utils.authoring coverage --check
@@ -46,8 +49,8 @@ ledger: nbval  ## run every notebook and write build/ledger.jsonl
 coverage: .venv/.dev  ## write the README's tables from the ledger
 	$(RUN) -m course_utils.authoring coverage
 
-bench: .venv/.dev  ## measure notebooks, widgets and imports side by side with their baselines
-	$(RUN) -m tests.bench
+bench: .venv/.dev  ## measure imports, notebooks, widgets, grading beside their baselines; PARTS="grading" for one
+	$(RUN) -m tests.bench $(PARTS)
 
 constraints:  ## resolve afresh and write constraints.txt
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
@@ -58,7 +61,7 @@ constraints:  ## resolve afresh and write constraints.txt
 
 newest: .venv/.python  ## install the newest versions that pyproject.toml allows, without constraints
 	$(RUN) -m pip install -q --upgrade $(PIP_ARGS) -e '.[dev]'
-	touch .venv/.lab .venv/.dev
+	touch .venv/.lab .venv/.grading .venv/.dev
 
 clean:  ## remove what the other targets made, the environment included
 	rm -rf .venv build
@@ -74,6 +77,10 @@ clean:  ## remove what the other targets made, the environment included
 	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e .
 	touch $@
 
+.venv/.grading: .venv/.python pyproject.toml constraints.txt
+	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[grading]'
+	touch .venv/.lab $@
+
 .venv/.dev: .venv/.python pyproject.toml constraints.txt
 	$(RUN) -m pip install -q $(PIP_ARGS) -c constraints.txt -e '.[dev]'
-	touch .venv/.lab $@
+	touch .venv/.lab .venv/.grading $@

@@ -1,4 +1,4 @@
-"""The command ``course``: look after the machine and the data of the course.
+"""The command ``course``: look after the machine, the data and the labs of the course.
 
 Nothing heavy is imported until a command needs it, so that help is quick and
 ``course doctor`` works where torch is missing.
@@ -8,6 +8,8 @@ import warnings
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from course_utils.cli_labs import add_commands
 
 if TYPE_CHECKING:
     from course_utils.data import Fetched
@@ -27,7 +29,7 @@ COLOURS = {
 
 app = typer.Typer(
     name="course",
-    help="Look after the machine and the data of the deep-learning course.",
+    help="Look after the machine, the data and the labs of the deep-learning course.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -82,6 +84,9 @@ def data(
     _print_fetched(fetched)
     lost = any(one.state == "fetched" for one in fetched) and not is_writable(cache_directory())
     raise typer.Exit(code=_report(fetched, lost))
+
+
+add_commands(app)
 
 
 def _report(fetched: "list[Fetched]", lost: bool) -> int:

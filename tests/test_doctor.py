@@ -367,7 +367,9 @@ def test_sandbox(programs, monkeypatch):
     found = surroundings.check_sandbox()
     assert found.state == "warning"
     assert "does not work: No permissions to create a new namespace" in found.message
-    programs("bwrap", "exit 0")
+    programs("bwrap", "exit 0")  # what starts and does not run the student's process
+    assert surroundings.check_sandbox().state == "warning"
+    programs("bwrap", """echo '{"state": "ready"}'""")
     assert surroundings.check_sandbox().state == "ok"
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr("platform.system", lambda: "Darwin")

@@ -18,8 +18,12 @@ CONSTRAINTS = {
         r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M
     )
 }
+EXTRAS = PROJECT["optional-dependencies"]
 REQUIREMENTS = [
-    Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    requirement
+    for text in PROJECT["dependencies"] + EXTRAS["grading"] + EXTRAS["dev"]
+    # The extra `dev` names this very project with its extra `grading`.
+    if (requirement := Requirement(text)).name != PROJECT["name"]
 ]
 
 

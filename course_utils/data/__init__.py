@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from course_utils.data.cache import CacheWarning, cache_directory
 from course_utils.data.datasets import Dataset, StandInWarning, build
 from course_utils.data.fetch import Unavailable, obtain_all
+from course_utils.data.folders import load_tiny_imagenet
 from course_utils.data.images import (
     RECIPES,
     load_digits_8x8,
@@ -40,6 +41,7 @@ __all__ = [
     "load_digits_8x8",
     "load_fashion_mnist",
     "load_mnist_5k",
+    "load_tiny_imagenet",
     "make_moons",
     "make_separable",
     "make_spirals",

@@ -5,7 +5,7 @@ import platform
 import shutil
 from pathlib import Path
 
-from course_utils.doctor.finding import Finding, output_of
+from course_utils.doctor.finding import Finding
 
 __all__ = [
     "check_browser",
@@ -112,20 +112,18 @@ def check_browser() -> Finding:
 
 
 def check_sandbox() -> Finding:
-    name, why = "sandbox for grading", ""
-    if shutil.which("bwrap") is None:
-        why = "bubblewrap is not installed"
-    else:
-        worked, text = output_of(["bwrap", "--ro-bind", "/", "/", "--unshare-all", "true"])
-        why = "" if worked else f"bubblewrap does not work: {text}"
-    if not why:
-        return Finding(name, "ok", f"bubblewrap works ({shutil.which('bwrap')})")
-    remedy = "install the package bubblewrap, and allow user namespaces"
-    if platform.system() != "Linux":
-        remedy = "grade on Linux: bubblewrap exists only there"
-    return Finding(
-        name, "warning", f"{why}; only instructors who grade submissions need it", remedy
-    )
+    from course_utils.grading.sandbox import SandboxUnavailable, find_sandbox
+
+    name = "sandbox for grading"
+    try:
+        find_sandbox()
+    except SandboxUnavailable as error:
+        remedy = "install the package bubblewrap, and allow user namespaces"
+        if platform.system() != "Linux":
+            remedy = "grade on Linux: bubblewrap exists only there"
+        why = f"{error.why}; only instructors who grade submissions need it"
+        return Finding(name, "warning", why, remedy)
+    return Finding(name, "ok", f"bubblewrap works ({shutil.which('bwrap')})")
 
 
 def _playwright_browser() -> Path | None:

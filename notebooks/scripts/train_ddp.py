@@ -70,6 +70,7 @@ def main() -> None:
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     train(args, rank, world_size, device)
+    dist.barrier()  # none leaves while another may still wait for its part
     dist.destroy_process_group()
 
 

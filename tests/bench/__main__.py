@@ -1,4 +1,6 @@
-"""Measure what design.md budgets: notebooks, widgets, imports. Prints, never fails.
+"""Measure what design.md budgets: imports, notebooks, widgets, grading. Prints, never fails.
+
+All parts, or those that are named: ``make bench PARTS="grading widgets"``.
 
 Machines are noisy and differ, so every widget is measured in the same run as a
 stock ``interact`` that redraws a matplotlib figure, and the ratio is what counts.
@@ -17,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from course_utils.authoring.notebooks import sources
+from tests.bench.grading import compare
 from tests.browser.harness import Lab, launch, running_lab
 
 ROOT = Path(__file__).parents[2]
@@ -191,8 +194,9 @@ def notebooks(console: Console) -> None:
     console.print(table)
 
 
+PARTS = {"imports": imports, "notebooks": notebooks, "widgets": widgets, "grading": compare}
+
 if __name__ == "__main__":
     out = Console()
-    imports(out)
-    notebooks(out)
-    widgets(out)
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part](out)

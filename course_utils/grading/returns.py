@@ -1,0 +1,154 @@
+"""What goes back: a page for each student, the marks of the course, pairs that are alike."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nbformat
+
+from course_utils.grading.course import Course, Late
+from course_utils.grading.export import LabScore, StudentMarks, days_late, export, marks
+from course_utils.grading.feedback import render_feedback
+from course_utils.grading.grade import read_pristine
+from course_utils.grading.gradebook import Gradebook
+from course_utils.grading.lab import is_answer, is_manual, read_lab
+from course_utils.grading.results import Result, write_atomically
+from course_utils.grading.roster import read_marks, read_students
+from course_utils.grading.similar import Pair, similar_pairs
+from course_utils.grading.similar_page import render_similar
+from course_utils.grading.workspace import Workspace
+
+__all__ = ["Page", "write_feedback", "write_marks", "write_similar"]
+
+
+@dataclass(frozen=True)
+class Page:
+    """One student's feedback page, and what the summary says of it."""
+
+    student: str
+    points: str
+    state: str
+    path: Path
+
+
+def write_feedback(
+    course: Course, labs: Path, lab: str, workspace: Workspace, db_url: str | None = None
+) -> Iterator[Page]:
+    """Write one HTML page for each student who was graded.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing of this lab was graded in this folder.
+    """
+    results = _results(workspace, lab)
+    item, pristine = course.lab(lab), read_pristine(labs / lab)
+    with Gradebook(workspace.folder, db_url) as gradebook:
+        scores = gradebook.scores(lab)
+        for result in results:
+            score = scores.get(result.student)
+            late = _late(course.late, score.late_seconds) if score else ""
+            page = render_feedback(
+                result,
+                nbformat.read(workspace.autograded(lab, result.student), as_version=4),
+                gradebook.manual_grades(result.student, lab),
+                item=item,
+                course=course.title,
+                pristine=pristine,
+                late=late,
+            )
+            path = workspace.feedback(lab, result.student)
+            write_atomically(path, page)
+            points = f"{score.earned:.3g} of {score.points:g}" if score else "-"
+            waits = bool(score and score.needs_manual)
+            state = "to be graded by hand" if waits else result.status
+            yield Page(result.student, points, state, path)
+
+
+def write_marks(
+    course: Course, workspace: Workspace, db_url: str | None, kind: str, target: Path
+) -> tuple[list[StudentMarks], tuple[str, ...]]:
+    """Write the marks of all students in one of the formats of `course_utils.grading.export`.
+
+    Returns
+    -------
+    list of StudentMarks
+        What was written.
+    tuple of str
+        What the platform will not take as it is, or what is provisional.
+    """
+    students = read_students(workspace.folder / "students.csv")
+    graded = [item.name for item in course.items.values() if workspace.results(item.name)]
+    known = {student.student for student in students}
+    known |= {result.student for lab in graded for result in workspace.results(lab)}
+    by_hand = read_marks(workspace.folder / "marks.csv", course, known)
+    if not (graded or by_hand):
+        raise FileNotFoundError(
+            f"no marks in {workspace.folder.absolute()}: run `course grade LAB ...`, or name the "
+            "grading folder with --folder"
+        )
+    scores = []
+    with Gradebook(workspace.folder, db_url) as gradebook:
+        for lab in graded:
+            scores += [
+                LabScore(
+                    score.student,
+                    lab,
+                    score.earned,
+                    score.points,
+                    score.late_seconds,
+                    score.needs_manual,
+                )
+                for score in gradebook.scores(lab).values()
+            ]
+    everyone = marks(course, students, scores, by_hand, now=datetime.now(UTC))
+    written = export(kind, course, everyone)
+    write_atomically(target, written.text)
+    return everyone, written.problems
+
+
+def write_similar(labs: Path, lab: str, workspace: Workspace) -> tuple[list[Pair], Path]:
+    """Find pairs of answers that are alike and write them side by side for an instructor."""
+    results = _results(workspace, lab)
+    pristine, source = read_pristine(labs / lab), read_lab(labs / lab)
+    given = {c.metadata.nbgrader.grade_id: c.source for c in pristine.cells if is_answer(c)}
+    prose = {c.metadata.nbgrader.grade_id for c in pristine.cells if is_manual(c)}
+    answers = {result.student: _answers(workspace, lab, result) for result in results}
+    known: dict[str, list[str]] = {}
+    for cell in source.notebook.cells:
+        if is_answer(cell):
+            known.setdefault(cell.metadata.nbgrader.grade_id, []).append(cell.source)
+    for answer in source.answers:
+        known.setdefault(answer.question, []).append(answer.source)
+    pairs = similar_pairs(answers, given, prose=prose, known=known)
+    page = workspace.folder / "similar" / f"{lab}.html"
+    title = f"{lab}: answers that are alike"
+    write_atomically(page, render_similar(pairs, answers, title=title, course="", prose=prose))
+    return pairs, page
+
+
+def _late(late: Late, seconds: float) -> str:
+    """Say what being late costs; nothing where the work was in time."""
+    days = days_late(seconds, late)
+    if not days:
+        return ""
+    when = f"Handed in on day {days} after the deadline"
+    if days > late.days:
+        return f"{when}: after {late.days} days nothing counts."
+    return f"{when}: {min(100, days * late.percent_per_day):g} % of the mark are taken off."
+
+
+def _results(workspace: Workspace, lab: str) -> list[Result]:
+    results = workspace.results(lab)
+    if not results:
+        raise FileNotFoundError(
+            f"nothing of {lab} is graded in {workspace.folder.absolute()}: "
+            f"run `course grade {lab}`, or name the grading folder with --folder"
+        )
+    return results
+
+
+def _answers(workspace: Workspace, lab: str, result: Result) -> dict[str, str]:
+    notebook = nbformat.read(workspace.autograded(lab, result.student), as_version=4)
+    return {c.metadata.nbgrader.grade_id: c.source for c in notebook.cells if is_answer(c)}

@@ -43,9 +43,9 @@ LABS = (small_lab.NAME, torch_lab.NAME)
 COURSE = """title = "A hostile course"
 
 [limits]
-cell_seconds = 1
-call_seconds = 1
-notebook_seconds = 10
+cell_seconds = 3
+call_seconds = 2
+notebook_seconds = 20
 memory_mb = 400
 processes = 32
 files = 64

@@ -444,7 +444,7 @@ def test_a_database_that_another_program_holds_is_waited_for_then_told(
         started = time.monotonic()
         with pytest.raises(GradebookError, match="another program has held it for too long"):
             book.record(graded("ada"), answered(lab.folder), b"")
-        assert 0.3 <= time.monotonic() - started < 5
+        assert 0.3 <= time.monotonic() - started < 30  # half the usual wait
         holder.execute("ROLLBACK")
         book.record(graded("ada"), answered(lab.folder), b"")
     holder.close()

@@ -24,7 +24,7 @@ from course_utils.grading.sandbox import Sandbox, open_field
 from course_utils.grading.session import SessionError, run_submission
 
 LIMITS = Limits(
-    cell_seconds=1, call_seconds=1, notebook_seconds=60, memory_mb=400, disk_mb=16, processes=20
+    cell_seconds=5, call_seconds=3, notebook_seconds=60, memory_mb=400, disk_mb=16, processes=20
 )
 HONEST = {
     "set-up": "import numpy as np",

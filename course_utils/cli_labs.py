@@ -95,9 +95,8 @@ def check(
         found = check_at_home(course, folder, lab, notebook)
     for number, result in enumerate(found.results, 1):
         typer.echo(f"{number}. {result.title}: {_points(result.earned, result.points)}")
-        for criterion in result.criteria:
-            if criterion.message:
-                typer.echo(f"   {criterion.name}: {criterion.message}")
+        for remark in result.remarks:
+            typer.echo(f"   {remark}")
     for note in found.notes:
         typer.echo(f"Note: {note}")
     if found.unchecked:

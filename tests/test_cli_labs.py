@@ -101,7 +101,8 @@ def test_check_at_home(course, handed_in, tmp_path):
     assert handed_in.told in wrong.stdout
     untouched = course("check", "lab_small", tmp_path / "class" / "cy" / "lab_small.ipynb")
     assert untouched.exit_code == 1
-    assert "Not answered yet." in untouched.stdout
+    assert untouched.stdout.count("Not answered yet") == 2, "once for each question"
+    assert "report_sigmoid is still empty; a person will grade it." in untouched.stdout
 
 
 def test_the_instructors_day(course, handed_in, sandbox, tmp_path):

@@ -13,8 +13,14 @@ import numpy as np
 
 from course_utils.grading.questions import PreparedCriterion, PreparedQuestion
 
-__all__ = ["CriterionResult", "Outcome", "QuestionResult", "agree", "judge_question"]
+__all__ = ["UNANSWERED", "CriterionResult", "Outcome", "QuestionResult", "agree", "judge_question"]
 
+UNANSWERED = "Not answered yet: `raise NotImplementedError()` still stands there."
+TORCH_SAYS = 'missing the required "forward"'  # of a module that has none
+NO_FORWARD = (
+    "A module has no `forward` of its own: look at the name and the indentation of the one you "
+    "wrote; and nn.ModuleList has none, where nn.Sequential has."
+)
 State = Literal[
     "value", "raised", "refused", "forbidden", "changed", "timeout", "died", "unrun", "missing"
 ]
@@ -56,6 +62,13 @@ class QuestionResult:
     def message(self) -> str:
         """The sentences of the criteria that lost points, each once."""
         return " ".join(dict.fromkeys(c.message for c in self.criteria if c.message))
+
+    @property
+    def remarks(self) -> list[str]:
+        """A line for each criterion that lost points; one for all that are told the same."""
+        if len({c.message for c in self.criteria}) == 1:
+            return [self.message] if self.message else []
+        return [f"{c.name}: {c.message}" for c in self.criteria if c.message]
 
 
 def judge_question(
@@ -189,7 +202,7 @@ def _describe(outcome: Outcome, public: bool) -> str:
     """Say why a run gave no value."""
     if outcome.state == "raised":
         if outcome.detail == "NotImplementedError":
-            return "Not answered yet."
+            return NO_FORWARD if TORCH_SAYS in outcome.text else UNANSWERED
         if outcome.said:
             return f"Your code raises {outcome.said}."
         known = isinstance(getattr(builtins, outcome.detail, None), type)
@@ -233,6 +246,8 @@ def _difference(actual: Any, expected: Any, tolerance: float, public: bool) -> s
         return "The result is not the one asked for."
     if actual is None:
         return "The result is None: is a `return` missing?"
+    if isinstance(expected, bool):
+        return f"This should be {expected}."
     a, e = _numbers(actual), _numbers(expected)
     if a is None:
         return "The result is not made of numbers."

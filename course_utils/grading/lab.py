@@ -4,6 +4,7 @@ The folder ``assignments/NAME/source`` holds ``NAME.py`` (jupytext percent, nbgr
 cell metadata), ``questions.py`` (a list QUESTIONS) and ``answers/QUESTION.py``.
 """
 
+import ast
 import importlib.util
 import re
 from collections.abc import Mapping
@@ -90,7 +91,8 @@ def read_lab(folder: Path) -> Lab:
     notebook = jupytext.read(source / f"{name}.py")
     _name_cells(notebook)
     questions = _load_questions(source / "questions.py")
-    lab = Lab(name, folder, notebook, questions, tuple(_read_answers(source / "answers")))
+    answers = _read_answers(source / "answers", notebook)
+    lab = Lab(name, folder, notebook, questions, tuple(answers))
     _validate(lab)
     return lab
 
@@ -118,11 +120,13 @@ def _load_questions(path: Path) -> dict[str, Question]:
     return questions
 
 
-def _read_answers(folder: Path) -> list[Answer]:
+def _read_answers(folder: Path, notebook: NotebookNode) -> list[Answer]:
     """Read ``# %% right: name`` and ``# %% wrong: name`` cells.
 
-    The comment that follows ``wrong`` is the sentence that the student is told.
+    The comment that follows ``wrong`` is the sentence that the student is told. What a wrong
+    answer does not define is right: it is taken from the solution.
     """
+    solutions = {cell.id.replace("-", "_"): cell.source for cell in notebook.cells}
     answers = []
     for path in sorted(folder.glob("*.py")):
         parts = _ANSWER.split(path.read_text(encoding="utf-8"))[1:]
@@ -134,8 +138,21 @@ def _read_answers(folder: Path) -> list[Answer]:
             told = " ".join(comment) if kind == "wrong" else ""
             if kind == "wrong" and not told:
                 raise LabError(f"{path}: the wrong answer {name!r} has no comment saying why")
-            answers.append(Answer(path.stem, name.strip(), "\n".join(lines).strip() + "\n", told))
+            code = "\n".join(lines).strip() + "\n"
+            if kind == "wrong":
+                code = _missing(code, solutions.get(path.stem, "")) + code
+            answers.append(Answer(path.stem, name.strip(), code, told))
     return answers
+
+
+def _missing(code: str, solution: str) -> str:
+    """Return what a solution defines and other code does not."""
+    defined = {getattr(node, "name", None) for node in ast.parse(code).body}
+    return "".join(
+        f"{ast.unparse(node)}\n\n\n"
+        for node in ast.parse(solution).body
+        if getattr(node, "name", None) not in defined
+    )
 
 
 def _validate(lab: Lab) -> None:

@@ -57,9 +57,8 @@ class PublicChecks:
             print(f"{question}: no public check; it is graded after you hand in.")
             return
         print(f"{question}: {result.earned:g} of {result.points:g} points in the public checks.")
-        for criterion in result.criteria:
-            if criterion.message:
-                print(f"  {criterion.name}: {criterion.message}")
+        for remark in result.remarks:
+            print(f"  {remark}")
 
     def judge(self, question: str, namespace: Mapping[str, Any]) -> QuestionResult:
         """Run the public cases of one question in this process and judge them."""

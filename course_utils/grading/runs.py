@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from course_utils.grading.batch import run_on_cluster, run_on_pool
 from course_utils.grading.course import Course, Item
@@ -12,9 +13,9 @@ from course_utils.grading.grade import Graded, Job, fingerprint, read_pristine
 from course_utils.grading.gradebook import Gradebook, GradebookError, prepare_folder
 from course_utils.grading.intake import Submission, find_submissions
 from course_utils.grading.judging import QuestionResult, judge_question
-from course_utils.grading.lab import read_lab
+from course_utils.grading.lab import is_manual, read_lab
 from course_utils.grading.public import read_checks
-from course_utils.grading.repair import repair
+from course_utils.grading.repair import Repaired, repair
 from course_utils.grading.results import Result, read_result, write_result
 from course_utils.grading.roster import read_students
 from course_utils.grading.sandbox import Sandbox, find_sandbox, open_field
@@ -132,7 +133,8 @@ def check_at_home(course: Course, labs: Path, lab: str, notebook: Path) -> Check
         If the notebook or the checks are missing, or are none of this lab.
     """
     item = course.lab(lab)
-    repaired = repair(notebook.read_bytes(), read_pristine(labs / lab))
+    content, pristine = notebook.read_bytes(), read_pristine(labs / lab)
+    repaired = repair(content, pristine)
     beside = notebook.parent / f"{lab}.checks.json"
     checks = beside if beside.is_file() else labs / lab / "release" / f"{lab}.checks.json"
     questions = read_checks(checks)
@@ -145,6 +147,14 @@ def check_at_home(course: Course, labs: Path, lab: str, notebook: Path) -> Check
     )
     return Check(
         tuple(result for result in results if result.criteria),
-        repaired.notes,
+        (*repaired.notes, *_empty_reports(pristine, repaired)),
         tuple(result.id for result in results if not result.criteria),
     )
+
+
+def _empty_reports(pristine: NotebookNode, repaired: Repaired) -> Iterator[str]:
+    """Say what a person would grade and find empty."""
+    stubs = {cell.id: cell.source.strip() for cell in pristine.cells if is_manual(cell)}
+    for cell in repaired.cells:
+        if cell.source.strip() in ("", stubs.get(cell.id)) and cell.id in stubs:
+            yield f"{cell.metadata.nbgrader.grade_id} is still empty; a person will grade it."

@@ -13,7 +13,7 @@ import pytest
 from course_utils.grading.calls import call
 from course_utils.grading.cases import PUBLIC_SEED, prepare
 from course_utils.grading.course import ASSIGNMENTS, read_course
-from course_utils.grading.judging import judge_question
+from course_utils.grading.judging import UNANSWERED, judge_question
 from course_utils.grading.lab import EXPERIMENT, is_manual, is_test, read_lab
 from course_utils.grading.public import outcome_of
 from course_utils.grading.values import encode
@@ -129,7 +129,7 @@ def test_the_untouched_stub_earns_nothing(folder, name):
     for made in _defined_by(lab, name):
         names[made] = unanswered
     result = judged(prepared_of(folder, SEEDS[0])[name], names)
-    assert (result.earned, result.message) == (0, "Not answered yet.")
+    assert (result.earned, result.message) == (0, UNANSWERED)
 
 
 def _defined_by(lab, question):

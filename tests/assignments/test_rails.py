@@ -11,7 +11,7 @@ from course_utils.grading.cases import PUBLIC_SEED, prepare
 from course_utils.grading.course import ASSIGNMENTS, read_course
 from course_utils.grading.grade import Job, grade_one, read_pristine
 from course_utils.grading.intake import Submission
-from course_utils.grading.judging import agree
+from course_utils.grading.judging import UNANSWERED, agree
 from course_utils.grading.lab import is_answer, read_lab
 from course_utils.grading.leaks import scan
 from course_utils.grading.public import read_checks
@@ -99,4 +99,4 @@ def test_in_the_sandbox_untouched_work_earns_nothing(folder, sandbox):
     }
     result = graded(folder, sandbox, pristine)
     assert (result.status, result.earned) == ("graded", 0)
-    assert {question.message for question in result.questions} == {"Not answered yet."}
+    assert {question.message for question in result.questions} == {UNANSWERED}

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_utils.grading.judging import Outcome, agree, judge_question
+from course_utils.grading.judging import (
+    TORCH_SAYS,
+    CriterionResult,
+    Outcome,
+    QuestionResult,
+    agree,
+    judge_question,
+)
 from course_utils.grading.questions import (
     Case,
     Criterion,
@@ -123,7 +130,16 @@ def test_all_cases_of_a_criterion_must_agree():
 @pytest.mark.parametrize(
     ("outcome", "message"),
     [
-        (Outcome("raised", None, "NotImplementedError"), "Not answered yet."),
+        (Outcome("raised", None, "NotImplementedError"), "Not answered yet"),
+        (
+            Outcome(
+                "raised",
+                None,
+                "NotImplementedError",
+                'Module [Leak] is missing the required "forward"',
+            ),
+            "has no `forward` of its own",
+        ),
         (Outcome("raised", None, "KeyError", "0.123"), "Your code raises KeyError."),
         (Outcome("raised", None, "Leak_0_123", "0.123"), "raises an exception of its own."),
         (Outcome("raised", None, "__debug__"), "raises an exception of its own."),
@@ -148,6 +164,30 @@ def test_at_home_more_is_said():
     raised = Outcome("raised", None, "MyError", "no such layer")
     assert "MyError: no such layer" in verdict(raised, MATRIX, public=True)[1]
     assert "Expected shape (2, 3), got (3,)." in verdict(MATRIX[0], MATRIX, public=True)[1]
+
+
+def test_what_all_criteria_are_told_is_said_once():
+    def result(*messages):
+        criteria = [CriterionResult(f"part {n}", 1, 0, said) for n, said in enumerate(messages)]
+        return QuestionResult("q", "A question", 2, 0, tuple(criteria))
+
+    assert result("No.", "No.").remarks == ["No."]
+    assert result("No.", "").remarks == ["part 0: No."]
+    assert result("No.", "Neither.").remarks == ["part 0: No.", "part 1: Neither."]
+    assert result("", "").remarks == []
+
+
+def test_truth_is_told_by_its_name():
+    right = {"in training mode": False, "left in training mode": True}
+    wrong = {"in training mode": False, "left in training mode": False}
+    assert verdict(wrong, right)[1] == "left in training mode: This should be True."
+
+
+def test_torch_still_says_that_a_forward_is_missing():
+    import torch
+
+    with pytest.raises(NotImplementedError, match=TORCH_SAYS):
+        torch.nn.ModuleList()(torch.ones(1))
 
 
 @pytest.mark.parametrize("value", [MATRIX[:, :1], np.ones((7, 13, 17)), MATRIX * 3.25, "0.32525"])

@@ -26,6 +26,18 @@ def test_a_lab(small_lab):
     assert len({cell.id for cell in lab.notebook.cells}) == len(lab.notebook.cells)
 
 
+def test_what_a_wrong_answer_leaves_out_is_right(small_lab):
+    half = "@np.vectorize\ndef half(z):\n    return z / 2\n\n\n"
+    edit(small_lab, "lab_small.py", "def sigmoid(z):", f"{half}def sigmoid(z):")
+    path = small_lab / "source" / "answers" / "sigmoid.py"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(f"{text}\n\n# %% wrong: zero\n# It is 0.\ndef sigmoid(z):\n    return 0 * z\n")
+    answer = read_lab(small_lab).answers[-1]
+    names = {"np": np}
+    exec(answer.source, names)
+    assert (names["sigmoid"](2.0), names["half"](2.0)) == (0, 1)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [

@@ -45,7 +45,7 @@ def test_an_answer_that_is_missing_or_raises_does_not_stop_the_notebook(checks, 
         raise NotImplementedError
 
     checks.run("neuron", {"neuron": neuron})
-    assert "Not answered yet." in capsys.readouterr().out
+    assert "Not answered yet" in capsys.readouterr().out
 
 
 def test_a_question_of_another_name_is_refused(checks):

@@ -129,7 +129,7 @@ time.sleep(1)
         ("def sigmoid(z): return undefined_name", "name 'undefined_name' is not defined"),
         ("def sigmoid(z) return", "cell of this question fails: SyntaxError"),
         ("", "name 'sigmoid' is not defined"),
-        ("def sigmoid(z): raise NotImplementedError", "Not answered yet."),
+        ("def sigmoid(z): raise NotImplementedError", "Not answered yet"),
     ],
 )
 def test_an_answer_in_trouble_loses_its_own_question_and_is_told(graded, answer, message):

@@ -34,10 +34,13 @@
 # classes and arguments: the grader calls them.
 #
 # - **At home.** The cell below each answer runs public checks: points for each criterion, and the
-#   name of a mistake that it knows. `course check lab1_cnn lab1_cnn.ipynb` in a terminal runs all.
+#   name of a mistake that it knows. `course check lab1_cnn lab1_cnn.ipynb` in a terminal runs all,
+#   and says which part of the report is still empty.
 # - **When graded**, your functions are called on other cases, drawn from a seed that you do not
 #   have: other sizes, other values. Points are given for each criterion that holds.
-# - **Each question stands alone.** Do not call one answer from another: a mistake would cost twice.
+# - **Each question stands alone.** Do not call the answer to one question from that to another: a
+#   mistake would cost twice. Functions of one question may call each other, and the study uses your
+#   answers to questions 6 and 7.
 # - **Inputs are read-only**, except in question 8. Return new tensors.
 # - **By hand.** In questions 1 to 4 the library's own convolution, pooling, normalisation and
 #   `F.unfold` are taken away and autograd is off. `F.pad`, slices, the tensor method `unfold`,
@@ -45,13 +48,18 @@
 # - Pictures are $(N, C, H, W)$, kernels $(C', C, K_H, K_W)$. A pair is (rows, columns). Work in the
 #   `dtype` of what you are given: double precision in questions 1 to 7.
 # - **What is there.** Answers may use the imports of the locked cell below, and imports and helpers
-#   from cells that you add. `np`, `fit` and `accuracy` are for the experiments only, and SciPy,
+#   from cells that you add. What the first code cell imports is for the experiments only, and SciPy,
 #   scikit-learn and scikit-image are absent when graded. `course check` sees what the grader sees:
 #   run it before you hand in.
+# - **Hand in** this notebook, saved with its outputs after *Restart Kernel and Run All Cells*: who
+#   grades the report looks at your figures. Add cells where you like, but write each part of the
+#   report into the cell that is there for it.
 
 # %% tags=["experiment"]
+import time
+from textwrap import fill
+
 import matplotlib.pyplot as plt
-import numpy as np
 
 from course_utils import data
 from course_utils.device import pick_device
@@ -66,6 +74,7 @@ checks = PublicChecks("lab1_cnn.checks.json")
 import copy
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -238,7 +247,10 @@ hidden_test("lab1_cnn", "max_pool", globals())
 # | $\mu_{\text{run}}$, $\sigma^2_{\text{run}}$, buffers | `running_mean`, `running_var` | $(C,)$ | 0, 1 |
 # | $\epsilon$, $\tau$ | `eps`, `momentum` | numbers | given |
 #
-# Write the class `BatchNorm` with these attributes. `self.training` says which mode is on.
+# Write the class `BatchNorm` with these attributes. `self.training` says which mode is on. The
+# grader also looks for weight and bias among the layer's parameters (`nn.Parameter`), where an
+# optimizer finds them, and for the running statistics among its buffers (`register_buffer`), which
+# are saved and moved with it.
 
 
 # %% nbgrader={"grade": false, "grade_id": "batch_norm", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -282,7 +294,7 @@ hidden_test("lab1_cnn", "batch_norm", globals())
 #
 # $$F(x)=\text{norm}_2(\text{conv}_2(\operatorname{ReLU}(\text{norm}_1(\text{conv}_1(x))))) .$$
 #
-# Both convolutions are $3\times3$ with padding 1 and no bias (the norm behind has one);
+# Both convolutions are $3\times3$ with padding 1 and no bias (the norm after it has one);
 # $\text{conv}_1$ has the stride. The shortcut $s$ is the identity where input and output have the
 # same shape, else a projection: a $1\times1$ convolution without bias, with the stride, and a batch
 # norm.
@@ -339,8 +351,9 @@ hidden_test("lab1_cnn", "residual_block", globals())
 # - The others follow half a cosine wave: the first of them is `lr`, the last is `lr_min`. So after a
 #   warm-up `lr` stands twice in a row.
 #
-# There are at least two steps behind the warm-up. Write `lr_schedule`, by a formula or with torch's
-# schedulers, and try it on paper with seven steps, three of them warm-up.
+# There are at least two steps after the warm-up. Write `lr_schedule`, and try it on paper with seven
+# steps, three of them warm-up. (torch's `LinearLR` and `CosineAnnealingLR` count the intervals
+# between rates, not the rates: a formula is shorter.)
 
 
 # %% nbgrader={"grade": false, "grade_id": "lr_schedule", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -440,14 +453,16 @@ hidden_test("lab1_cnn", "evaluation", globals())
 #   each run.
 # - **Accuracy (4 points).** On the new pictures 40 % earn 1 point, 55 % 2, 66 % 3 and 74 % 4.
 # - **Repeatable (1 point).** Generators of the same seed give the same network, others another. Draw
-#   weights with `draw_weights` and orders with `torch.randperm(..., generator=generator)`. If you
-#   use what draws from torch's global source, such as `nn.Dropout`, begin with
-#   `torch.manual_seed(generator.initial_seed())`. This is tried with a training set of 200 pictures.
+#   weights with `draw_weights(model, generator=generator)`, which returns the model, and orders with
+#   `torch.randperm(..., generator=generator)`. If you use what draws from torch's global source, such
+#   as `nn.Dropout`, begin with `torch.manual_seed(generator.initial_seed())`. This is tried with a
+#   training set of 200 pictures.
 # - **Time.** One core, at most 30 seconds a call; about four are enough for all points.
 #
-# There is no public check. The cell behind the answer measures accuracy on 2000 other pictures of the
-# same kind, which are your test set here: the grader's number will be about that, give or take 0.02.
-# Choose by `x_val`; choosing by the other number again and again would make it too good: why?
+# There is no public check. The two cells after it try your answer on pictures like the grader's: one
+# measures accuracy on 2000 other pictures, your test set here (the grader's number will be about
+# that, give or take 0.02), the other trains three times on 200. Choose by `x_val`: chosen by the test
+# number again and again, that number would no longer tell how you do on new pictures.
 
 
 # %% nbgrader={"grade": false, "grade_id": "training", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -512,6 +527,7 @@ fashion = data.load_fashion_mnist()
 moved_x, moved_y = draw_moved(
     fashion.X_train[:4500], fashion.y_train[:4500], torch.Generator().manual_seed(0)
 )
+started = time.perf_counter()
 trained = train_model(
     moved_x[:2000],
     moved_y[:2000],
@@ -519,9 +535,19 @@ trained = train_model(
     moved_y[2000:2500],
     torch.Generator().manual_seed(1),
 )
+seconds = time.perf_counter() - started
 with torch.no_grad():
     measured = accuracy(trained.eval()(moved_x[2500:]), moved_y[2500:])
-print(f"accuracy on 2000 other pictures: {measured:.3f}")
+print(f"accuracy on 2000 other pictures: {measured:.3f}, after {seconds:.0f} s of training")
+
+# %% tags=["experiment"]
+few = moved_x[:200], moved_y[:200], moved_x[2000:2050], moved_y[2000:2050]
+with torch.random.fork_rng(devices=[]):
+    networks = [train_model(*few, torch.Generator().manual_seed(seed)) for seed in (2, 2, 3)]
+with torch.no_grad():
+    first, second, other = (network.eval()(few[0]) for network in networks)
+print("same seed, same network:", torch.allclose(first, second, rtol=1e-3, atol=1e-3))
+print("another seed, another network:", not torch.allclose(first, other, rtol=1e-3, atol=1e-3))
 
 # %% [markdown]
 # ## The study
@@ -559,16 +585,17 @@ print({name: tuple(x.shape) for name, (x, _) in SPLITS.items()}, device)
 # Build the network, with all of PyTorch. It returns logits and has
 #
 # - a **stem**: a $3\times3$ convolution with stride 2 to 16 channels, a norm, a ReLU;
-# - **blocks** of two $3\times3$ convolutions, each with its norm, and a ReLU behind each. `depth`
+# - **blocks** of two $3\times3$ convolutions, each with its norm, and a ReLU after each. `depth`
 #   counts the convolutions of stem and blocks and the linear layer: 6, 14 and 26 make 2, 6 and 12
-#   blocks. The first half of the blocks has 16 channels; the next block halves the map by stride 2
-#   and doubles the channels, and they stay so to the end;
+#   blocks. The first half of the blocks has 16 channels. The first convolution of the next block has
+#   stride 2 and doubles the channels, and they stay so to the end;
 # - with `residual=True` a shortcut around each block, added before its last ReLU: the input itself,
-#   or a $1\times1$ convolution where the shape changes;
+#   or where the shape changes a $1\times1$ convolution with the stride, without a norm;
 # - a **head**: `nn.AdaptiveAvgPool2d(4)`, dropout, one linear layer from $32\cdot4\cdot4$ numbers.
 #
-# `norm` is `"batch"`, `"group"` (of four groups) or `"none"`. You may write its blocks anew instead
-# of calling your `ResidualBlock`. This cell earns no points by itself; the report needs it.
+# All $3\times3$ convolutions have padding 1 and all layers their bias, since there may be no norm;
+# initial weights are torch's own. `norm` is `"batch"`, `"group"` (of four groups) or `"none"`. This
+# cell earns no points by itself; the report needs it. The cell after it counts parameters: compare.
 
 
 # %% nbgrader={"grade": false, "grade_id": "study_net", "locked": false, "schema_version": 3, "solution": true, "task": false}
@@ -607,6 +634,13 @@ def study_net(depth, norm, dropout, residual, in_channels=1, num_classes=10):
     ### END SOLUTION
 
 
+# %% tags=["experiment"]
+WANTED = {(6, False): 24042, (14, False): 70698, (26, True): 141226}
+for (depth, residual), wanted in WANTED.items():
+    model = study_net(depth, "batch", 0.0, residual)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    print(f"depth {depth}, residual {residual}: {count} parameters, {wanted} expected")
+
 # %% [markdown]
 # The harness. `run_study` trains each setting with three seeds; a setting names what differs from
 # the baseline. A schedule is a function of the number of steps and the learning rate that returns
@@ -617,6 +651,12 @@ def study_net(depth, norm, dropout, residual, in_channels=1, num_classes=10):
 from tqdm.auto import tqdm
 
 SEEDS, NUM_EPOCHS, BATCH_SIZE = (0, 1, 2), 12, 50
+MAX_LOSS = 2.5  # nats; guessing among ten classes costs 2.3
+HEADER = (
+    "| setting | validation accuracy | training loss | validation loss | seeds |\n"
+    + "|---" * 5
+    + "|"
+)
 NUM_STEPS = NUM_EPOCHS * math.ceil(NUM_TRAIN / BATCH_SIZE)
 NUM_CLASSES = len(pictures.class_names)
 
@@ -676,37 +716,51 @@ def draw_curves(ax, values, mark, colour):
     ax.fill_between(epochs, *band, alpha=0.15, linewidth=0, color=colour)
 
 
+def summary(name, results):
+    """Return a row of the table: setting, accuracy, losses after the last epoch, seeds."""
+    last, histories = final_accuracies(results), [h for _, h in results if h]
+    spread = last.std(ddof=1) if len(last) > 1 else math.nan
+    losses = [(h.train_loss[-1], h.val_loss[-1]) for h in histories] or [(math.nan, math.nan)]
+    train_loss, val_loss = np.mean(losses, axis=0)
+    diverged = f", {len(last) - len(histories)} diverged" * (len(histories) < len(last))
+    measured = f"{last.mean():.3f} ± {spread:.3f} | {train_loss:.2f} | {val_loss:.2f}"
+    return f"| {name:30s} | {measured} | {len(last)}{diverged} |"
+
+
 def show_study(runs):
-    """Print a line for each setting; draw both curves, and the last accuracy of each seed."""
-    fig, axs = plt.subplots(1, 3, figsize=(9.5, 2.9))
-    words = []
-    for number, (name, results) in enumerate(runs.items()):
+    """Print a row for each setting; draw its curves, and the last accuracy of each seed."""
+    fig, axs = plt.subplots(1, 4, figsize=(11, 2.9), width_ratios=(3, 3, 3, 2))
+    rows = [summary(name, results) for name, results in runs.items()]
+    print(HEADER, *rows, sep="\n")
+    for number, results in enumerate(runs.values()):
         mark, colour = MARKERS[number % len(MARKERS)], f"C{number % 5}"
         last, histories = final_accuracies(results), [h for _, h in results if h]
-        words.append(f"{name} {last.mean():.3f} ± {last.std(ddof=1):.3f}")
-        losses = [(h.train_loss[-1], h.val_loss[-1]) for h in histories] or [(math.nan, math.nan)]
-        train_loss, val_loss = np.mean(losses, axis=0)
-        print(f"{words[-1]:44s} loss: training {train_loss:.2f}, validation {val_loss:.2f}")
         if histories:
             draw_curves(axs[0], [h.train_loss for h in histories], mark, colour)
-            draw_curves(axs[1], [h.metrics["accuracy"] for h in histories], mark, colour)
-        axs[2].plot(last, [number] * len(last), mark, color=colour, markersize=6, alpha=0.7)
-    axs[0].set(xlabel="epoch", ylabel="training loss (nats)", ylim=(0, None))
-    axs[1].set(xlabel="epoch", ylabel="validation accuracy", ylim=(None, 0.9))
-    axs[2].set(xlabel="last validation accuracy", ylabel="setting", ylim=(len(runs) - 0.5, -0.5))
-    axs[2].set_yticks(range(len(runs)), list(runs))
-    show(fig, alt=f"Learning curves. Validation accuracy after the last epoch: {'; '.join(words)}.")
+            draw_curves(axs[1], [h.val_loss for h in histories], mark, colour)
+            draw_curves(axs[2], [h.metrics["accuracy"] for h in histories], mark, colour)
+        axs[3].plot(last, [number] * len(last), mark, color=colour, markersize=6, alpha=0.7)
+    for ax, which in zip(axs, ("training", "validation"), strict=False):
+        ax.set(xlabel="epoch", ylabel=f"{which} loss (nats)", ylim=(0, MAX_LOSS))
+    axs[2].set(xlabel="epoch", ylabel="validation accuracy", ylim=(0.1, 0.9))
+    axs[3].set(xlabel="last accuracy", ylabel="setting", ylim=(len(runs) - 0.5, -0.5))
+    axs[3].set_yticks(range(len(runs)), [fill(name, 14) for name in runs])
+    show(fig, alt=f"Learning curves. After the last epoch: {' '.join(rows)}")
 
 
 # %% [markdown]
 # One choice at a time, all else as in the baseline. The baseline is given; **add two to four settings
-# to each study**, such as `settings["lr 0.1"] = {"lr": 0.1}`; the keys are those of `BASELINE`. Predict
-# what you will see before you run it, and keep the figures: the report refers to them.
+# to each study**, such as `settings["lr 0.1"] = {"lr": 0.1}`; the keys are those of `BASELINE`. Before
+# you run a study, write into a cell of your own what you expect and why: the report asks for it. Keep
+# the figures.
 #
-# Each line is *name, validation accuracy ± standard deviation over the seeds* (the sum of squares
-# divided by 2, as is usual for an estimate from three), and the two losses after the last epoch. The
-# training loss is that of the training steps, with dropout at work. In the figures lines are means
-# and bands ranges over the seeds; on the right each seed has its mark.
+# Each row holds a setting, its validation accuracy ± the sample standard deviation over the seeds
+# (divided by $n-1=2$), and the two losses after the last epoch; rows may be copied into the report as
+# a table. The training loss is that of the training steps, with dropout at work, and is no lower bound
+# of the validation loss then. In the figures lines are means and bands ranges over the seeds that did
+# not diverge; losses are cut off at 2.5 nats, a little above guessing; on the right each seed has its
+# mark. The baseline appears in several studies: with the same seeds it is the same run, not another
+# confirmation.
 #
 # ### Dropout
 
@@ -764,7 +818,7 @@ show_study(depth_runs)
 # %% [markdown]
 # ### Residual connections
 #
-# The same depths with shortcuts.
+# The same depths with shortcuts, beside those without.
 
 # %% nbgrader={"grade": false, "grade_id": "study_residual", "locked": false, "schema_version": 3, "solution": true, "task": false} tags=["experiment"]
 settings = {"residual 6": {"residual": True}}
@@ -772,7 +826,7 @@ settings = {"residual 6": {"residual": True}}
 settings |= {f"residual {depth}": {"depth": depth, "residual": True} for depth in (14, 26)}
 ### END SOLUTION
 residual_runs = run_study(settings)
-show_study(residual_runs)
+show_study(depth_runs | residual_runs)
 
 # %% [markdown]
 # ### One test
@@ -827,7 +881,7 @@ print(*asked, f"chosen: {chosen}; test accuracy {test_accuracy:.3f}", sep="\n")
 # Data: Fashion-MNIST, halved to 14 x 14 by averaging; 1000 training and 2000 validation pictures
 # out of its training set, 2000 test pictures out of its test set. All are standardised with mean
 # and standard deviation of the 1000 training pictures. The network is a stem of stride 2, two
-# blocks of two 3 x 3 convolutions with 16 and 32 channels, batch norm and ReLU behind each,
+# blocks of two 3 x 3 convolutions with 16 and 32 channels, batch norm and ReLU after each,
 # averages of 4 x 4 and one linear layer; cross-entropy, SGD with momentum 0.9, constant rate 0.02,
 # 12 epochs of minibatches of 50, torch's default initial weights. Each study changes one choice and
 # keeps the rest; each setting runs with the seeds 0, 1 and 2, which change initial weights, order

@@ -299,15 +299,17 @@ def _norm_case(
 def _norm_training(rng: np.random.Generator) -> list[Inputs]:
     batch = int(rng.integers(2, 4))
     shapes = ((batch, 3, 2, 3), (4, 2, 1, 3))
-    return [_norm_case(rng, [shape], "output", training=True) for shape in shapes]
+    cases = [_norm_case(rng, [shape], "output", training=True) for shape in shapes]
+    return [*cases, {**cases[0], "part": "parameters"}]
 
 
 def _norm_statistics(rng: np.random.Generator) -> list[Inputs]:
     shapes = [(2, 3, 2, 2), (3, 3, 2, 1), (1, 3, 2, 3)]
-    return [
+    cases = [
         _norm_case(rng, shapes, "statistics", training=True, has_past=False),
         _norm_case(rng, shapes[1:], "statistics", training=True),
     ]
+    return [*cases, {**cases[0], "part": "buffers"}]
 
 
 def _norm_evaluation(rng: np.random.Generator) -> list[Inputs]:
@@ -329,7 +331,11 @@ def _norm_expected(
     momentum: float,
     training: bool,
     part: str,
-) -> Tensor | dict[str, Tensor]:
+) -> Tensor | dict[str, Any]:
+    if part == "parameters":
+        return {"weight is a parameter": True, "bias is a parameter": True}
+    if part == "buffers":
+        return {"running_mean is a buffer": True, "running_var is a buffer": True}
     layer = torch.nn.BatchNorm2d(len(weight), eps=eps, momentum=momentum).double()
     with torch.no_grad():
         layer.weight.copy_(weight)
@@ -363,6 +369,12 @@ with torch.no_grad():
         y = layer(x)
     if part == "output":
         result = y
+    elif part == "parameters":
+        found = dict(layer.named_parameters())
+        result = {f"{name} is a parameter": name in found for name in ("weight", "bias")}
+    elif part == "buffers":
+        found, names = dict(layer.named_buffers()), ("running_mean", "running_var")
+        result = {f"{name} is a buffer": name in found for name in names}
     else:
         result = {"running_mean": layer.running_mean, "running_var": layer.running_var}
 """,

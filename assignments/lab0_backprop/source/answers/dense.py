@@ -46,10 +46,6 @@ def dense_backward(G, cache):
 
 # %% wrong: bias gradient not summed
 # Your gradient of b has a row for each sample: all samples share b, so their rows add up.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W.T, X.T @ G, G
@@ -57,10 +53,6 @@ def dense_backward(G, cache):
 
 # %% wrong: bias gradient averaged
 # You average the gradient of b over the batch: any 1/B is in G already, so the samples add up.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W.T, X.T @ G, G.mean(axis=0, keepdims=True)
@@ -68,10 +60,6 @@ def dense_backward(G, cache):
 
 # %% wrong: bias gradient lost an axis
 # Your gradient of b has shape (n_out,): a gradient has the shape of its thing, here (1, n_out).
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W.T, X.T @ G, G.sum(axis=0)
@@ -79,10 +67,6 @@ def dense_backward(G, cache):
 
 # %% wrong: bias gradient over the outputs
 # You sum the gradient of b over the outputs: it is summed over the samples.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W.T, X.T @ G, G.sum(axis=1, keepdims=True)
@@ -90,10 +74,6 @@ def dense_backward(G, cache):
 
 # %% wrong: weight gradient averaged
 # You divide the gradient of W by the batch size: any 1/B is in G already, so the samples add up.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W.T, X.T @ G / len(X), G.sum(axis=0, keepdims=True)
@@ -101,10 +81,6 @@ def dense_backward(G, cache):
 
 # %% wrong: weight gradient transposed
 # Your gradient of W is transposed: its rows belong to the inputs, as those of W do.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W.T, G.T @ X, G.sum(axis=0, keepdims=True)
@@ -112,10 +88,6 @@ def dense_backward(G, cache):
 
 # %% wrong: input gradient transposed
 # Your gradient of X is transposed: its rows are samples, as those of X are.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return W @ G.T, X.T @ G, G.sum(axis=0, keepdims=True)
@@ -123,10 +95,6 @@ def dense_backward(G, cache):
 
 # %% wrong: input gradient averaged
 # You divide the gradient of X by the batch size: any 1/B is in G already.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W.T / len(X), X.T @ G, G.sum(axis=0, keepdims=True)
@@ -134,10 +102,6 @@ def dense_backward(G, cache):
 
 # %% wrong: input gradient summed over the batch
 # You sum the gradient of X over the samples: each sample has inputs, and a gradient, of its own.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return (G @ W.T).sum(axis=0, keepdims=True), X.T @ G, G.sum(axis=0, keepdims=True)
@@ -145,10 +109,6 @@ def dense_backward(G, cache):
 
 # %% wrong: weights not transposed
 # Your code raises ValueError.
-def dense_forward(X, W, b):
-    return X @ W + b, (X, W)
-
-
 def dense_backward(G, cache):
     X, W = cache
     return G @ W, X.T @ G, G.sum(axis=0, keepdims=True)

@@ -95,13 +95,6 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: slope missing
 # On the way back the slope of tanh is missing: what comes through W is the gradient of A, not of Z.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, _), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -112,13 +105,6 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: slope taken at the output
 # You take the slope of tanh at the output of tanh: it belongs at the score that went in.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, _), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -129,13 +115,6 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: slope of the sigmoid
 # A (1 - A) is the slope of the sigmoid: the hidden units here are tanh units.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, _), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -164,13 +143,6 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: last layer first
 # Your list runs from the last layer to the first: turn it round.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, _), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -181,13 +153,6 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: averaged again
 # You divide the gradients by the batch size: any 1/B is in G already.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, _), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -198,13 +163,6 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: bias gradients not summed
 # Your gradients of the biases have a row for each sample: the samples share b, so they add up.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, _), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -216,13 +174,6 @@ def mlp_backward(layers, G, cache):
 # %% wrong: bias gradients lost an axis
 # Your gradients of the biases have shape (n_out,): a gradient has the shape of its thing, here
 # (1, n_out).
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, _), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -251,13 +202,6 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: bias added to the gradient
 # You send the bias back together with the weights: G passes through the weights only.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     gradients = []
     for (W, b), A in zip(layers[::-1], cache[::-1], strict=True):
@@ -268,12 +212,5 @@ def mlp_backward(layers, G, cache):
 
 # %% wrong: G not passed down
 # Every layer works with the G of the last one: each hands its own on to the layer below.
-def mlp_forward(layers, X):
-    inputs = [X]
-    for W, b in layers[:-1]:
-        inputs.append(np.tanh(inputs[-1] @ W + b))
-    return inputs[-1] @ layers[-1][0] + layers[-1][1], inputs
-
-
 def mlp_backward(layers, G, cache):
     return [(A.T @ G, G.sum(axis=0, keepdims=True)) for A in cache]

@@ -65,6 +65,25 @@ def conv2d_backward(delta, x, weight, stride, padding):
     return grad_x, grad_weight, delta.sum(dim=(0, 2, 3))
 
 
+# %% wrong: each place of the kernel overwrites
+# Places of the kernel that read the same number overwrite each other: an input that took part in
+# several outputs collects from all of them, so add.
+def conv2d_backward(delta, x, weight, stride, padding):
+    (rows, columns), (P_H, P_W), (height, width) = stride, padding, delta.shape[2:]
+    padded = F.pad(x, (P_W, P_W, P_H, P_H))
+    grad_weight, grad_padded = torch.zeros_like(weight), torch.zeros_like(padded)
+    for u in range(weight.shape[2]):
+        for v in range(weight.shape[3]):
+            down = slice(u, u + rows * height, rows)
+            across = slice(v, v + columns * width, columns)
+            seen = padded[:, :, down, across]
+            grad_weight[:, :, u, v] = torch.einsum("nopq,ncpq->oc", delta, seen)
+            share = torch.einsum("nopq,oc->ncpq", delta, weight[:, :, u, v])
+            grad_padded[:, :, down, across] = share
+    grad_x = grad_padded[:, :, P_H : P_H + x.shape[2], P_W : P_W + x.shape[3]]
+    return grad_x, grad_weight, delta.sum(dim=(0, 2, 3))
+
+
 # %% wrong: border kept
 # Your gradient of the input still has the border: the padding is no part of `x`.
 def conv2d_backward(delta, x, weight, stride, padding):

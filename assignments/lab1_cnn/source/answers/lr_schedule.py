@@ -96,7 +96,7 @@ def lr_schedule(num_steps, lr, warmup_steps, lr_min):
 
 
 # %% wrong: cosine counts from the first step
-# Your cosine counts from the first step of training: it starts with `lr` behind the warm-up.
+# Your cosine counts from the first step of training: it starts with `lr` after the warm-up.
 def lr_schedule(num_steps, lr, warmup_steps, lr_min):
     rates = []
     for step in range(num_steps):

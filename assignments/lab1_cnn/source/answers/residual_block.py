@@ -85,6 +85,26 @@ class ResidualBlock(nn.Module):
         return F.relu(F.relu(y) + self.shortcut(x))
 
 
+# %% wrong: norm after the ReLU
+# Your first norm comes after the ReLU: convolution, norm, ReLU is the order.
+class ResidualBlock(nn.Module):
+    def __init__(self, in_channels, out_channels, stride=1):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        self.shortcut = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+    def forward(self, x):
+        y = self.norm1(F.relu(self.conv1(x)))
+        y = self.norm2(self.conv2(y))
+        return F.relu(y + self.shortcut(x))
+
+
 # %% wrong: no ReLU in the middle
 # The ReLU between the two convolutions is missing: without it they are one linear map.
 class ResidualBlock(nn.Module):
@@ -146,7 +166,7 @@ class ResidualBlock(nn.Module):
 
 
 # %% wrong: first norm used twice
-# You use the first norm behind both convolutions: the second has statistics of its own.
+# You use the first norm after both convolutions: the second has statistics of its own.
 class ResidualBlock(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1):
         super().__init__()
@@ -226,7 +246,7 @@ class ResidualBlock(nn.Module):
 
 
 # %% wrong: bias in the convolutions
-# Your convolutions have biases, which the norm behind takes away again: leave them out.
+# Your convolutions have biases, which the norm after them takes away again: leave them out.
 class ResidualBlock(nn.Module):
     def __init__(self, in_channels, out_channels, stride=1):
         super().__init__()

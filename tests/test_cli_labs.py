@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,28 @@ def test_the_instructors_day(course, handed_in, sandbox, tmp_path):
     for name in ("canvas", "moodle"):
         assert course("export", "--format", name).exit_code == 0
     assert course("similar", "lab_small").exit_code == 0
+
+
+def test_one_that_the_grader_failed_on_stops_nobody_else(course, handed_in, sandbox, tmp_path):
+    """Its process was killed, so that nothing of it was recorded."""
+    assert course("grade", "lab_small", tmp_path / "class").exit_code == 0
+    grading = tmp_path / "grading"
+    path = grading / "results" / "lab_small" / "bob.json"
+    result = json.loads(path.read_text(encoding="utf-8"))
+    result |= {"status": "failed", "reason": "the grader gave up", "questions": []}
+    path.write_text(json.dumps(result), encoding="utf-8")
+    shutil.rmtree(grading / "autograded" / "bob")
+    for command in ("feedback", "similar"):
+        assert course(command, "lab_small").exit_code == 0
+    pages = sorted(page.parents[1].name for page in grading.glob("feedback/*/*/*.html"))
+    assert pages == ["ada", "bob", "cy", "dee"]
+    exported = course("export")
+    assert "No mark in lab_small, as the grader failed" in exported.stderr
+    with (grading / "marks-csv.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["student"]: row for row in csv.DictReader(file)}
+    assert (rows["bob"]["lab_small"], rows["bob"]["lab_small state"]) == ("", "not graded")
+    assert rows["bob"]["provisional"] == "provisional"
+    assert rows["ada"]["lab_small"] == "50.00"  # its report has still to be graded
 
 
 def test_grading_in_a_folder_that_is_in_use(course, handed_in, sandbox, tmp_path):

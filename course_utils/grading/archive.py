@@ -137,14 +137,17 @@ def open_zip(source: Path | bytes, otherwise: datetime) -> Iterator[list[Found]]
         If it is no zip, damaged, or holds too many members.
     """
     with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
-        # Counted before the directory is parsed, which takes memory for every member.
-        if _count(file) > MAX_MEMBERS:
+        # A student's is counted before its directory is parsed, which takes memory for every
+        # member. A platform's holds students' bytes, in which anything may seem a member.
+        if isinstance(source, bytes) and _count(file) > MAX_MEMBERS:
             raise Refused(f"holds more than {MAX_MEMBERS} files")
         try:
             archive = zipfile.ZipFile(file)
         except Exception:  # the parser meets bytes that anyone may have made
             raise Refused("is not a zip, or is damaged") from None
         with archive:
+            if len(archive.infolist()) > MAX_MEMBERS:
+                raise Refused(f"holds more than {MAX_MEMBERS} files")
             found = []
             for member in archive.infolist():
                 if parts := _parts_of(member):

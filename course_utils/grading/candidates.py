@@ -95,7 +95,7 @@ def choose(student: str, group: Group, lab: str, limit: int) -> Submission:
         except Refused as error:
             refused.append(f"{file.name} {error}.")
             continue
-        time, of_time = _time(file, group)
+        time, of_time = _time(file, group, lab)
         notes = (*refused, *_choice(file, ranked, bool(refused)), *inside, *of_time)
         return replace(
             blank,
@@ -181,14 +181,15 @@ def _choice(
     return (f"{len(ranked)} files were found: {chosen.name} is graded, {why}; not {names}.",)
 
 
-def _time(file: Found, group: Group) -> tuple[datetime, tuple[str, ...]]:
-    """Return when a file was handed in; nbgrader keeps the time in a file beside it.
+def _time(file: Found, group: Group, lab: str) -> tuple[datetime, tuple[str, ...]]:
+    """Return when a file was handed in; nbgrader keeps the time in STUDENT/LAB/timestamp.txt.
 
-    In a platform's folder that file would be the student's own, and is not believed.
+    Elsewhere that file would be the student's own, and is not believed.
     """
     beside = (*file.parts[:-1], STAMP)
-    stamps = [f for f, owner in group.files if f.parts == beside and not owner.platform]
-    if not stamps:
+    is_nbgrader = len(beside) == 3 and beside[1] == lab and not group.owner.platform
+    stamps = [f for f, _ in group.files if f.parts == beside]
+    if not stamps or not is_nbgrader:
         return file.time, ()
     try:
         return _parse(stamps[0].read(200).decode("ascii").strip()), ()

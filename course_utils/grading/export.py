@@ -18,7 +18,7 @@ import io
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -43,7 +43,9 @@ FULL = 100  # points of each item on a platform, so that a score is a percentage
 # (https://owasp.org/www-community/attacks/CSV_Injection).
 _FORMULA = re.compile(r"(^|[;,])(\s*)([=+\-@＝＋－＠])")
 
-State = Literal["graded", "late", "missing", "excused", "to be graded by hand", "open"]
+State = Literal[
+    "graded", "late", "missing", "excused", "to be graded by hand", "not graded", "open"
+]
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class ItemMark:
     weight
         Percent of the total, with the weights of excused items shared out.
     is_provisional
-        True where a part is still to be graded by hand.
+        True where a part is still to be graded.
     """
 
     item: str
@@ -138,6 +140,7 @@ def marks(
     overrides: Iterable[Override],
     *,
     now: datetime,
+    broken: Collection[tuple[str, str]] = (),
 ) -> list[StudentMarks]:
     """Compute every student's marks: those of the roster first, then others with a mark.
 
@@ -148,6 +151,8 @@ def marks(
     ----------
     now
         With a time zone; deadlines before it have passed.
+    broken
+        Students and labs whose last grading failed: no mark, not even an older one.
 
     Raises
     ------
@@ -167,7 +172,10 @@ def marks(
         for item in course.items.values():
             place = (name, item.name)
             is_open = _is_open(item, item.name in begun, now)
-            mark = _mark(item, by_place.get(place), by_hand.get(place), course.late, is_open)
+            if place in broken and place not in by_hand:
+                mark = ItemMark(item.name, "not graded", weight=item.weight, is_provisional=True)
+            else:
+                mark = _mark(item, by_place.get(place), by_hand.get(place), course.late, is_open)
             found.append(mark)
         everyone.append(_summed(student, found))
     return everyone
@@ -326,13 +334,16 @@ def _moodle(course: Course, everyone: Sequence[StudentMarks]) -> Export:
 
 
 def _provisional(everyone: Sequence[StudentMarks]) -> Iterable[str]:
-    waiting: dict[str, list[str]] = defaultdict(list)
+    waiting: dict[tuple[str, str], list[str]] = defaultdict(list)
     for own in everyone:
         for mark in own.items:
             if mark.is_provisional:
-                waiting[mark.item].append(own.student.student)
-    for item, names in waiting.items():
-        yield f"Provisional marks in {item}, to be graded by hand: {', '.join(names)}."
+                waiting[mark.item, mark.state].append(own.student.student)
+    for (item, state), names in waiting.items():
+        said = f"Provisional marks in {item}, to be graded by hand"
+        if state == "not graded":
+            said = f"No mark in {item}, as the grader failed (grade again with --resume)"
+        yield f"{said}: {', '.join(names)}."
 
 
 def _titles(course: Course) -> list[str]:

@@ -40,6 +40,7 @@ SUSPICIOUS_ATTRIBUTES = {
     "ops",
     "vjp",
 }
+MAX_CELL = 200_000  # characters; no answer has a tenth of them
 MAX_LITERAL = 2000  # characters of a text in code: more may be weights, or a table of answers
 
 
@@ -47,6 +48,9 @@ def find_flags(cells: Mapping[str, str]) -> tuple[str, ...]:
     """Return one sentence for each cell, by id, that uses something suspicious."""
     flags = []
     for name, source in cells.items():
+        if len(source) > MAX_CELL:  # a parser takes a thousand times its length in memory
+            flags.append(f"{name} uses a very long text")
+            continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Python warns of a student's invalid escapes
@@ -62,7 +66,7 @@ def find_flags(cells: Mapping[str, str]) -> tuple[str, ...]:
 def _suspicious_words(source: str) -> Iterator[str]:
     known = SUSPICIOUS_MODULES | SUSPICIOUS_NAMES | SUSPICIOUS_ATTRIBUTES
     yield from known.intersection(re.findall(r"\w+", source))
-    if re.search(rf"[^\s]{{{MAX_LITERAL},}}", source):
+    if max(map(len, source.split()), default=0) > MAX_LITERAL:
         yield "a long literal"
 
 
@@ -82,6 +86,15 @@ def _suspicious(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.Attribute):
             yield from {node.attr} & (SUSPICIOUS_ATTRIBUTES | {"_getframe"})
             continue
+        elif isinstance(node, ast.Call) and _is_computed(node):
+            yield "getattr with a computed name"
+            continue
         else:
             continue
         yield from {name.partition(".")[0] for name in names} & SUSPICIOUS_MODULES
+
+
+def _is_computed(call: ast.Call) -> bool:
+    """Say whether a call is ``getattr(x, name)`` with a name that is no literal."""
+    is_getattr = isinstance(call.func, ast.Name) and call.func.id == "getattr"
+    return is_getattr and len(call.args) > 1 and not isinstance(call.args[1], ast.Constant)

@@ -50,7 +50,6 @@ def prepare_folder(folder: Path, db_url: str | None = None) -> str:
     """
     path = folder / CONFIG
     try:
-        # Scores, work and the seed in it are nobody else's business.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in FOLDERS:
             (folder / name).mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Grade one submission: repair, run in the sandbox, judge outside. Never raises.
+"""Grade one submission: repair, run in the sandbox, judge outside.
 
 The same function serves a process pool on one machine and a cluster of many; what goes in
 and comes out is plain data.
@@ -66,13 +66,14 @@ def grade_one(job: Job) -> Graded:
             raise Unreadable(submission.problem)
         repaired = repair(submission.content, pristine)
         result = _grade(job, blank, repaired)
-        cells = repaired.cells
+        notebook = nbformat.writes(sanitise(repaired.cells, pristine))
     except Unreadable as error:
-        result, cells = replace(blank, status="unreadable", reason=str(error)), pristine.cells
+        result = replace(blank, status="unreadable", reason=str(error))
     except Exception as error:
         reason = f"the grader broke off: {type(error).__name__}: {error}"
-        result, cells = replace(blank, reason=reason), pristine.cells
-    notebook = nbformat.writes(sanitise(cells, pristine))
+        result = replace(blank, reason=reason)
+    if result.status != "graded":
+        notebook = nbformat.writes(sanitise(pristine.cells, pristine))
     return Graded(replace(result, seconds=time.monotonic() - started), notebook)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from course_utils.grading.archive import Found, Refused, list_folder, open_zip, read_file, time_of
 from course_utils.grading.candidates import Group, Submission, choose, is_candidate
-from course_utils.grading.naming import NOTEBOOK, is_platform_name, owner_of, stem_of
+from course_utils.grading.naming import NOTEBOOK, Owner, is_platform_name, owner_of, stem_of
 from course_utils.grading.roster import Student, find_student, safe_id, short_hash
 
 __all__ = ["MAX_TOTAL", "IntakeError", "Submission", "find_submissions"]
@@ -173,11 +173,17 @@ def _by_id(groups: Sequence[Group], students: Sequence[Student]) -> dict[str, Gr
     """Give each group an id of its own; groups of one student of the roster are one."""
     by_id: dict[str, Group] = {}
     strangers: list[tuple[str, Group]] = []
-    for group in groups:
-        owner = group.owner
-        # Canvas's number of a student stays the same over a course, Moodle's does not.
-        number = owner.number if owner.platform == "canvas" else ""
-        if student := find_student(students, owner.label, number):
+    known = [find_student(students, g.owner.label, _lasting(g.owner)) for g in groups]
+    for group, student in zip(groups, known, strict=True):
+        owner, number = group.owner, _lasting(group.owner)
+        numbers = {
+            g.owner.number
+            for g, other in zip(groups, known, strict=True)
+            if other == student and g.owner.platform == owner.platform
+        }
+        # Two numbers of a platform are two people of one name: which of them is it?
+        is_sure = len(numbers) == 1 or not owner.platform
+        if student is not None and (is_sure or student.canvas_id == number != ""):
             by_id.setdefault(student.student, Group(owner)).files.extend(group.files)
         else:
             strangers.append((f"{owner.label}_{number}" if number else owner.label, group))
@@ -193,6 +199,11 @@ def _by_id(groups: Sequence[Group], students: Sequence[Student]) -> dict[str, Gr
         taken.add(name.casefold())
         by_id[name] = group
     return by_id
+
+
+def _lasting(owner: Owner) -> str:
+    """Return Canvas's number, which stays a student's over a course; Moodle's does not."""
+    return owner.number if owner.platform == "canvas" else ""
 
 
 def _hashed(name: str, label: str) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
+from nbformat import NotebookNode
 
 from course_utils.grading.course import Course, Late
 from course_utils.grading.export import LabScore, StudentMarks, days_late, export, marks
@@ -49,9 +50,10 @@ def write_feedback(
         for result in results:
             score = scores.get(result.student)
             late = _late(course.late, score.late_seconds) if score else ""
+            shown = _shown(workspace, lab, result)
             page = render_feedback(
                 result,
-                nbformat.read(workspace.autograded(lab, result.student), as_version=4),
+                pristine if shown is None else shown,
                 gradebook.manual_grades(result.student, lab),
                 item=item,
                 course=course.title,
@@ -102,7 +104,13 @@ def write_marks(
                 )
                 for score in gradebook.scores(lab).values()
             ]
-    everyone = marks(course, students, scores, by_hand, now=datetime.now(UTC))
+    broken = {
+        (result.student, lab)
+        for lab in graded
+        for result in workspace.results(lab)
+        if result.status == "failed"
+    }
+    everyone = marks(course, students, scores, by_hand, now=datetime.now(UTC), broken=broken)
     written = export(kind, course, everyone)
     write_atomically(target, written.text)
     return everyone, written.problems
@@ -114,7 +122,8 @@ def write_similar(labs: Path, lab: str, workspace: Workspace) -> tuple[list[Pair
     pristine, source = read_pristine(labs / lab), read_lab(labs / lab)
     given = {c.metadata.nbgrader.grade_id: c.source for c in pristine.cells if is_answer(c)}
     prose = {c.metadata.nbgrader.grade_id for c in pristine.cells if is_manual(c)}
-    answers = {result.student: _answers(workspace, lab, result) for result in results}
+    notebooks = {result.student: _shown(workspace, lab, result) for result in results}
+    answers = {name: _answers(shown) for name, shown in notebooks.items() if shown is not None}
     known: dict[str, list[str]] = {}
     for cell in source.notebook.cells:
         if is_answer(cell):
@@ -149,6 +158,11 @@ def _results(workspace: Workspace, lab: str) -> list[Result]:
     return results
 
 
-def _answers(workspace: Workspace, lab: str, result: Result) -> dict[str, str]:
-    notebook = nbformat.read(workspace.autograded(lab, result.student), as_version=4)
+def _shown(workspace: Workspace, lab: str, result: Result) -> NotebookNode | None:
+    """Return a student's notebook as it was recorded; None where the grader broke off before."""
+    path = workspace.autograded(lab, result.student)
+    return nbformat.read(path, as_version=4) if path.exists() else None
+
+
+def _answers(notebook: NotebookNode) -> dict[str, str]:
     return {c.metadata.nbgrader.grade_id: c.source for c in notebook.cells if is_answer(c)}

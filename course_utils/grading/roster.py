@@ -76,8 +76,9 @@ def safe_id(text: str) -> str:
     kept = "".join(
         c if c in "._@+-" or unicodedata.category(c)[0] in "LMN" else "_" for c in composed
     )
-    # A leading dot hides a file, a leading dash is an option, a trailing dot is lost.
-    kept = kept.strip(".").lstrip("-.")
+    # A leading dot hides a file, a leading dash is an option, a trailing dot is lost; and a
+    # spreadsheet takes what begins with a plus or an @ for a formula.
+    kept = kept.strip(".").lstrip("-.+@")
     if not kept.strip("._-"):
         return f"unnamed-{short_hash(text)}"
     if len(kept) > MAX_ID:
@@ -98,6 +99,8 @@ def find_student(students: Sequence[Student], label: str, canvas_id: str = "") -
     """
     if canvas_id and (found := [s for s in students if s.canvas_id == canvas_id]):
         return found[0]
+    # Who has another number is another person, also of the same name.
+    students = [s for s in students if not (canvas_id and s.canvas_id)]
     wanted = {label.casefold(), _squeeze(label)} - {""}
     for keys in (_own_ids, _spellings):
         if found := [student for student in students if wanted & keys(student)]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import nbformat
@@ -24,6 +25,11 @@ from course_utils.grading.workspace import Workspace
 
 __all__ = ["Check", "GradingRun", "check_at_home"]
 
+LATE = (
+    "The platform marks this as late without saying by how much: the first day is counted, unless "
+    "a person corrects it."
+)
+
 
 @dataclass(frozen=True)
 class GradingRun:
@@ -36,7 +42,7 @@ class GradingRun:
     workers
         Processes on this machine, unless ``cluster`` is the address of a scheduler.
     resume
-        True leaves alone what has a result for the same bytes, lab and seed.
+        True leaves alone what has a result for the same bytes, time, lab and seed.
     sandbox
         ``"bubblewrap"``, or ``"none"`` on explicit demand.
     """
@@ -65,12 +71,21 @@ class GradingRun:
         return [self._job(submission, item, sandbox) for submission in submissions]
 
     def _job(self, submission: Submission, item: Item, sandbox: Sandbox) -> Job:
-        # Canvas and Moodle stamp files with the time of the download, which is no lateness.
-        in_time = not submission.has_time and not submission.is_late
-        if in_time and item.deadline is not None:
-            when = min(submission.submitted_at, item.deadline)
-            submission = replace(submission, submitted_at=when)
+        if not submission.has_time and item.deadline is not None:
+            submission = self._timed(submission, item.deadline)
         return Job(submission, self.labs / self.lab, item, self.workspace.seed(), sandbox)
+
+    def _timed(self, submission: Submission, latest: datetime) -> Submission:
+        """Bound the time of a download, which Canvas and Moodle stamp files with.
+
+        It is no lateness; and where the platform says late, it does not say by how much.
+        """
+        if submission.is_late:
+            latest += timedelta(minutes=self.course.late.grace_minutes, seconds=1)
+        if submission.submitted_at <= latest:
+            return submission
+        notes = (*submission.notes, *[LATE] * bool(submission.is_late))
+        return replace(submission, submitted_at=latest.astimezone(UTC), notes=notes)
 
     def results(self, jobs: Sequence[Job]) -> Iterator[Result]:
         """Grade and record; yields one result a job, kept ones of earlier runs first."""
@@ -97,8 +112,14 @@ class GradingRun:
     def _kept(self, job: Job) -> Result | None:
         """Return the result of an earlier run for the very same work."""
         result = read_result(self.workspace.result(self.lab, job.submission.student))
-        is_same = result is not None and result.fingerprint == fingerprint(job)
-        return result if is_same and result.status != "failed" else None
+        if result is None or result.status == "failed":
+            return None
+        when = job.submission.submitted_at
+        return (
+            result
+            if (result.fingerprint, result.submitted_at) == (fingerprint(job), when)
+            else None
+        )
 
     def _record(self, gradebook: Gradebook, job: Job, graded: Graded) -> Result:
         """Write scores first and the result last: a kept result is one that was recorded."""

@@ -26,6 +26,7 @@ GRACE_SECONDS = 2.0  # between the alarm inside and the end from outside
 MAX_REPLY = 64 * 2**20  # bytes
 MAX_PARTS = 1_000_000  # of the JSON of a reply
 WATCH_SECONDS = 0.2
+BYTES_A_SOCKET = 2 * 2**20  # of the kernel's memory, where its buffers are full
 BYTES_A_FILE = 1500  # of the kernel's memory, for its entry alone
 
 
@@ -125,6 +126,7 @@ class StudentProcess:
         tree = self._tree()
         # Before it is ready, the last of its processes may still see the disks of the host.
         disk = _disk_used(tree[-1].pid) if tree and self._is_ready and self._has_wall else 0
+        disk += sum(map(_buffered, tree))
         used = disk + sum(map(_resident, tree))
         if used > self._limits.memory_mb * 2**20:  # counts again what forks share
             used = disk + sum(map(_proportional, tree))
@@ -158,6 +160,16 @@ def _proportional(process: psutil.Process) -> int:
     with suppress(psutil.Error, AttributeError, OSError):
         return process.memory_full_info().pss
     return _resident(process)
+
+
+def _buffered(process: psutil.Process) -> int:
+    """Return what a process's sockets may hold in the kernel, in bytes; no process counts it."""
+    folder, sockets = f"/proc/{process.pid}/fd", 0
+    with suppress(OSError):
+        for name in os.listdir(folder):
+            with suppress(OSError):
+                sockets += os.readlink(f"{folder}/{name}").startswith("socket:")
+    return sockets * BYTES_A_SOCKET
 
 
 def _disk_used(pid: int) -> int:

@@ -43,6 +43,7 @@ class Workspace:
         path = self.folder / "seed"
         if not path.exists():
             write_atomically(path, secrets.token_hex(16) + "\n")
+            path.chmod(0o600)
         text = path.read_text(encoding="utf-8").strip()
         if not text:
             raise ValueError(f"{path} is empty: delete it, and grade everything anew")
@@ -59,7 +60,8 @@ class Workspace:
         """
         from filelock import FileLock, Timeout
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        # Scores, work and the seed in it are nobody else's business.
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             with FileLock(self.folder / ".lock", timeout=0):
                 yield

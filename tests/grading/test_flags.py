@@ -22,6 +22,9 @@ from course_utils.grading.flags import find_flags
         ("torch.ops.aten.convolution(x)", "ops"),
         ("sys._getframe(1).f_locals", "_getframe, f_locals"),
         ("y = open('file').read(); __import__('os')", "__import__, open"),
+        ("conv = getattr(torch, 'o' + 'ps').conv", "getattr with a computed name"),
+        ("a," * 1_000_000, "a very long text"),
+        ("%magic\n" + ("b" * 1999 + "\n") * 50 + "import os", "os"),
     ],
 )
 def test_what_reaches_further_than_answers_need_is_named(source, used):
@@ -36,6 +39,7 @@ def test_what_reaches_further_than_answers_need_is_named(source, used):
         "def broken(:",
         "pattern = '\\d'",
         "x.open = 3",
+        "x = getattr(torch, 'float64')",
         "((" * 500,
     ],
 )

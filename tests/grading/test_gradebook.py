@@ -20,6 +20,7 @@ from course_utils.grading.course import read_course
 from course_utils.grading.database import resolve_url
 from course_utils.grading.gradebook import Gradebook, GradebookError, ManualGrade, prepare_folder
 from course_utils.grading.lab import read_lab
+from course_utils.grading.workspace import Workspace
 from tests.grading.postgres import new_database, running_postgres
 from tests.grading.records import WHEN, answered, dump, graded, main
 from tests.grading.small_lab import NAME, write_small_lab
@@ -131,6 +132,12 @@ def test_a_database_that_is_named_is_remembered_with_its_driver_for_the_form_gra
     assert course_directory(tmp_path / "g").db_url == url
     assert (tmp_path / "g" / "nbgrader_config.py").stat().st_mode & 0o077 == 0
     assert (tmp_path / "g").stat().st_mode & 0o077 == 0
+    locked = Workspace(tmp_path / "locked")  # before anything else, as the command does
+    with locked.lock():
+        locked.seed()
+        prepare_folder(locked.folder)
+    for private in (locked.folder, locked.folder / "seed"):
+        assert private.stat().st_mode & 0o077 == 0
     bare = "postgresql://ada@127.0.0.1:1/course"  # the password comes from ~/.pgpass
     assert prepare_folder(tmp_path / "g", bare) == resolve_url(bare)
     with pytest.raises(GradebookError) as caught:

@@ -167,7 +167,7 @@ def test_canvas_names_give_number_lateness_and_the_latest_file(tmp_path):
 def test_the_roster_turns_platform_names_into_ids(tmp_path):
     students = [
         Student("s1", "Anna Groß", "anna@x.org", "101"),
-        Student("s2", "Wei, Li", "liwei@x.org", "102"),
+        Student("s2", "Wei, Li", "liwei@x.org"),
         Student("s3", "Same Name"),
         Student("s4", "Same Name"),
     ]
@@ -184,6 +184,27 @@ def test_the_roster_turns_platform_names_into_ids(tmp_path):
     assert contents(again, students=students) == {"s1": "A"}
     by_mail = fill(tmp_path / "third", {"anna@x.org.ipynb": "A", "LiWei_lab1_cnn.ipynb": "B"})
     assert contents(by_mail, students=students) == {"s1": "A", "s2": "B"}
+
+
+def test_two_people_of_one_name_stay_two(tmp_path):
+    one, other = "weizhang_111_1_lab1_cnn.ipynb", "weizhang_222_2_lab1_cnn.ipynb"
+    canvas = fill(tmp_path / "canvas", {one: "A", other: "B"})
+    known, unknown = Student("s1", "Wei Zhang", "", "111"), Student("s1", "Wei Zhang")
+    assert contents(canvas, students=[known]) == {"s1": "A", "weizhang_222": "B"}
+    assert contents(canvas, students=[unknown]) == {"weizhang_111": "A", "weizhang_222": "B"}
+    folders = [f"Wei Zhang_{number}_assignsubmission_" for number in (1234, 5678)]
+    moodle = fill(
+        tmp_path / "moodle",
+        {f"{folders[0]}file_/a.ipynb": "A", f"{folders[1]}file_/a.ipynb": "B"},
+    )
+    found = contents(moodle, students=[unknown])
+    assert found == {"Wei_Zhang_1234": "A", "Wei_Zhang_5678": "B"}
+    # One person's text and file have the same number.
+    moodle = fill(
+        tmp_path / "both",
+        {f"{folders[0]}file_/a.ipynb": "A", f"{folders[0]}onlinetext_/onlinetext.html": "B"},
+    )
+    assert contents(moodle, students=[unknown]) == {"s1": "A"}
 
 
 def test_one_notebook(tmp_path):
@@ -306,12 +327,22 @@ def test_a_student_cannot_bring_a_timestamp_along(tmp_path):
         {
             "Anna Ek_1_assignsubmission_file_/lab1_cnn.ipynb": "A",
             "Anna Ek_1_assignsubmission_file_/timestamp.txt": stamp,
+            "carl/lab1_cnn.ipynb": "C",
+            "carl/timestamp.txt": stamp,
             "Bo Ek_2_assignsubmission_file_/w.zip": zipped(
                 {"x.ipynb": "B", "timestamp.txt": stamp}
             ),
         },
     )
     assert all(s.submitted_at.year > 2001 for s in find(tmp_path).values())
+
+
+def test_what_seems_members_in_one_students_file_stops_nobody_else(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 100)
+    seeming = b"PK\x01\x02" * 101
+    whole = {"alice/lab1_cnn.ipynb": "A", "mallory/lab1_cnn.ipynb": seeming}
+    (tmp_path / "class.zip").write_bytes(zipped(whole, compress_type=zipfile.ZIP_STORED))
+    assert contents(tmp_path / "class.zip")["alice"] == "A"
 
 
 def test_students_without_a_notebook_are_told(tmp_path):

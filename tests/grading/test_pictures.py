@@ -49,6 +49,16 @@ def test_a_jpeg_stays_a_jpeg(mode):
     assert decoded(picture).size == (9, 4)
 
 
+def test_a_jpeg_of_many_scans_is_not_decoded():
+    """Each scan is decoded over the whole picture, and takes 31 bytes in the file."""
+    whole = base64.b64decode(coded(Image.new("L", (64, 64)), "JPEG", progressive=True))
+    assert Album().take(base64.b64encode(whole).decode()) is not None
+    last = whole.rindex(b"\xff\xda")
+    for scans, is_taken in ((30, True), (60, False)):
+        longer = whole[:-2] + whole[last:-2] * scans + whole[-2:]
+        assert (Album().take(base64.b64encode(longer).decode()) is not None) == is_taken
+
+
 def test_the_kind_is_what_the_picture_is():
     assert Album().take(coded(Image.new("RGB", (2, 2)), "JPEG")).mime == "image/jpeg"
 

@@ -86,6 +86,7 @@ ROSTER = (
     Student("s2", "Li, Wei", "wei@x.org", "12"),
     Student("s3", "Bo Ek", "bo@x.org", "13"),
     Student("s4", "Bo Ek", "bo2@x.org", "14"),
+    Student("s5", "Cy Oz", "cy@x.org"),
 )
 
 
@@ -99,7 +100,8 @@ ROSTER = (
         ("großannamaria", "", "s1"),
         ("GROSS ANNA MARIA", "", "s1"),
         ("liwei", "", "s2"),
-        ("Wei Li", "99", "s2"),
+        ("Wei Li", "99", None),  # another of that name
+        ("Cy Oz", "99", "s5"),  # whose number the roster does not know
         ("a.gross@x.org", "", "s1"),
         ("a.gross", "", "s1"),
         ("Bo Ek", "", None),  # two of them

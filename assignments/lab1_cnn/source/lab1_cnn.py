@@ -733,7 +733,8 @@ def show_study(runs):
     rows = [summary(name, results) for name, results in runs.items()]
     print(HEADER, *rows, sep="\n")
     for number, results in enumerate(runs.values()):
-        mark, colour = MARKERS[number % len(MARKERS)], f"C{number % 5}"
+        colour = f"C{number % 5}"
+        mark = MARKERS[(number + number // 5) % len(MARKERS)]  # a sixth setting has another one
         last, histories = final_accuracies(results), [h for _, h in results if h]
         if histories:
             draw_curves(axs[0], [h.train_loss for h in histories], mark, colour)

@@ -19,23 +19,11 @@ from course_utils.grading.questions import Case, Criterion, Question
 __all__ = ["QUESTIONS"]
 
 Inputs = dict[str, Any]
-# Refused are the operators in which the library's layers end, not those that only call others:
-# conv1d, conv2d, conv3d, nn.Conv2d and conv_transpose2d all call "convolution".
+# Whole families: what is named singly is forgotten singly.
 WINDOWS = ("im2col", "col2im")
-CONVOLUTION = (
-    *("convolution", "convolution_backward", "convolution_overrideable", "mkldnn_convolution"),
-    *("_nnpack_spatial_convolution", "_convolution_pointwise*", "conv2d_prepack", "conv2d_run"),
-    *("_slow_conv2d_*", "slow_conv3d_*", "slow_conv_*", "conv_tbc", "_conv_depthwise2d"),
-)
-POOLING = (
-    *("max_pool1d", "max_pool2d_with_indices*", "max_pool3d_with_indices*", "max_pool2d_backward"),
-    *("adaptive_max_pool2d*", "adaptive_max_pool3d*", "fractional_max_pool*", "max_unpool*"),
-    *("mkldnn_max_pool*", "quantized_max_pool*"),
-)
-NORMALISATION = (
-    *("native_batch_norm*", "_native_batch_norm*", "batch_norm_*", "_batch_norm_no_update"),
-    *("_batch_norm_with_update*", "native_layer_norm*", "native_group_norm*"),
-)
+CONVOLUTION = ("*conv*",)
+POOLING = ("*pool*",)
+NORMALISATION = tuple(f"*{kind}_norm*" for kind in ("batch", "layer", "group", "instance", "rms"))
 # What torch's automatic differentiation calls on its way back through slices and windows.
 AUTOGRAD = ("slice_backward", "select_backward", "unfold_backward")
 

@@ -26,7 +26,7 @@ GRACE_SECONDS = 2.0  # between the alarm inside and the end from outside
 MAX_REPLY = 64 * 2**20  # bytes
 MAX_PARTS = 1_000_000  # of the JSON of a reply
 WATCH_SECONDS = 0.2
-BYTES_A_SOCKET = 2 * 2**20  # of the kernel's memory, where its buffers are full
+BYTES_A_SOCKET = 2**18  # of the kernel's memory, where its buffer is full: 221 KB were seen
 BYTES_A_FILE = 1500  # of the kernel's memory, for its entry alone
 
 

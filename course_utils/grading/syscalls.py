@@ -1,9 +1,9 @@
 """What a student's process may not ask of Linux: the ways around the sandbox's walls.
 
 bubblewrap hides files, processes and the network. Still open are memory that belongs to no
-process (so that nobody counts it), keyrings that outlive the sandbox (so that one
-submission could leave hidden inputs to the next), new namespaces (in which one is root and
-may mount disks), other programs, and the choice of a processor.
+process (so that nobody counts it; large buffers of sockets are such), keyrings that outlive
+the sandbox (so that one submission could leave hidden inputs to the next), new namespaces (in
+which one is root and may mount disks), other programs, and the choice of a processor.
 
 References
 ----------
@@ -40,6 +40,7 @@ REFUSED = {
     "semget": (64, 190),
     "setns": (308, 268),
     "setsid": (112, 157),
+    "setsockopt": (54, 208),
     "shmget": (29, 194),
     "syslog": (103, 116),
     "unshare": (272, 97),
@@ -48,7 +49,7 @@ REFUSED = {
 CLONE, CLONE3, SOCKET, SECCOMP = (56, 220), (435, 435), (41, 198), (317, 277)
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 NEW_NAMESPACES = 0x7E020000  # flags of clone
-FAMILIES = (1, 2, 10)  # of sockets: within the machine, and the network that is cut off
+FAMILIES = (1,)  # of sockets: within the machine, whose buffers are of one size
 X32 = 0x40000000  # numbers from here on are the same calls by another door
 
 _LOAD, _IS, _AT_LEAST, _HAS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06

@@ -121,10 +121,10 @@ def test_what_sockets_hold_counts(graded):
     """Their buffers are memory of the kernel, which stands in no process's account."""
     full = """
 import socket, time
-kept = [socket.socketpair() for _ in range(110)]
+kept = [socket.socketpair() for _ in range(900)]
 time.sleep(2)
 """
-    limits = replace(LIMITS, cell_seconds=20, files=256)
+    limits = replace(LIMITS, cell_seconds=20, files=2000)
     results, run = graded(full=full, limits=limits)
     assert run.cells["full"].state == "died"
     assert points(results) == FULL

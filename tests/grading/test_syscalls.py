@@ -44,8 +44,8 @@ def test_what_is_refused_and_what_is_not(machine, column):
     assert verdict(machine, clone, 0x10000000 | 17) == errno.EPERM  # a namespace of users
     assert verdict(machine, clone3) == errno.ENOSYS
     socket = syscalls.SOCKET[column]
-    assert [verdict(machine, socket, family) for family in (1, 2, 10)] == [ALLOWED] * 3
-    assert [verdict(machine, socket, family) for family in (0, 16, 17, 40)] == [errno.EPERM] * 4
+    assert verdict(machine, socket, 1) == ALLOWED
+    assert {verdict(machine, socket, family) for family in (0, 2, 10, 16, 17, 40)} == {errno.EPERM}
 
 
 def test_other_doors_to_the_same_calls_are_closed():
@@ -80,7 +80,7 @@ for call in (lambda: os.memfd_create("m"), os.setsid, lambda: socket.socket(16, 
     try: call()
     except PermissionError: continue
     raise SystemExit(f"{call} passed")
-socket.socket(socket.AF_INET, socket.SOCK_DGRAM).close()
+socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).close()
 if os.fork() == 0: os._exit(0)
 assert os.wait()[1] == 0
 print(*threads)

@@ -40,20 +40,21 @@ REFUSED = {
     "semget": (64, 190),
     "setns": (308, 268),
     "setsid": (112, 157),
-    "setsockopt": (54, 208),
     "shmget": (29, 194),
     "syslog": (103, 116),
     "unshare": (272, 97),
     "userfaultfd": (323, 282),
 }
 CLONE, CLONE3, SOCKET, SECCOMP = (56, 220), (435, 435), (41, 198), (317, 277)
+SET_OPTION = (54, 208)  # of a socket
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 NEW_NAMESPACES = 0x7E020000  # flags of clone
-FAMILIES = (1,)  # of sockets: within the machine, whose buffers are of one size
+LOCAL = 1  # the family of sockets within the machine
+BUFFER_SIZES = (7, 8, 32, 33)  # options of sockets
 X32 = 0x40000000  # numbers from here on are the same calls by another door
 
 _LOAD, _IS, _AT_LEAST, _HAS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _FIRST = 0, 4, 16  # where each stands in what a filter sees
+_NUMBER, _ARCHITECTURE, _FIRST, _THIRD = 0, 4, 16, 32  # where each stands in what a filter sees
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000
 _SET_FILTER, _ALL_THREADS, _NO_NEW_PRIVILEGES = 1, 1, 38
 
@@ -95,11 +96,13 @@ def filter_program(machine: str) -> bytes:
     lines += [_line(_IS, CLONE3[column], 0, 1), _line(_RETURN, _REFUSE | errno.ENOSYS)]
     lines += [_line(_IS, CLONE[column], 0, 4), _line(_LOAD, _FIRST)]
     lines += [_line(_HAS, NEW_NAMESPACES, 0, 1), refuse, _line(_RETURN, _ALLOW)]
-    lines += [_line(_IS, SOCKET[column], 0, len(FAMILIES) + 2), _line(_LOAD, _FIRST)]
-    lines += [
-        _line(_IS, family, len(FAMILIES) - number, 0) for number, family in enumerate(FAMILIES)
-    ]
-    return b"".join([*lines, refuse, _line(_RETURN, _ALLOW)])
+    lines += [_line(_IS, SET_OPTION[column], 0, len(BUFFER_SIZES) * 2 + 2), _line(_LOAD, _THIRD)]
+    for option in BUFFER_SIZES:
+        lines += [_line(_IS, option, 0, 1), refuse]
+    lines += [_line(_RETURN, _ALLOW)]
+    lines += [_line(_IS, SOCKET[column], 0, 3), _line(_LOAD, _FIRST)]
+    lines += [_line(_IS, LOCAL, 1, 0), refuse, _line(_RETURN, _ALLOW)]
+    return b"".join(lines)
 
 
 def _line(code: int, value: int, if_so: int = 0, if_not: int = 0) -> bytes:

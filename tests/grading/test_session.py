@@ -117,6 +117,19 @@ time.sleep(1)
     assert 200 < run.memory_mb < LIMITS.memory_mb
 
 
+def test_a_data_loader_may_have_workers(graded):
+    """They send tensors through sockets and files that the sandbox must leave them."""
+    loader = """
+import torch
+from torch.utils.data import DataLoader
+assert sum(len(part) for part in DataLoader(torch.rand(200, 3), 32, num_workers=2)) == 200
+"""
+    limits = replace(LIMITS, cell_seconds=60, memory_mb=2000, files=256, processes=64)
+    results, run = graded(loader=loader, limits=limits)
+    assert run.cells == {}
+    assert points(results) == FULL
+
+
 def test_what_sockets_hold_counts(graded):
     """Their buffers are memory of the kernel, which stands in no process's account."""
     full = """

@@ -15,11 +15,13 @@ ALLOWED = 0x7FFF0000
 ORDINARY = {"read": (0, 63), "openat": (257, 56), "futex": (202, 98), "mmap": (9, 222)}
 
 
-def verdict(machine: str, number: int, first: int = 0, architecture: int | None = None) -> int:
+def verdict(
+    machine: str, number: int, first: int = 0, third: int = 0, architecture: int | None = None
+) -> int:
     """Return what the filter says of a call: allowed, or the number of the error."""
     code = filter_program(machine)
     lines = [struct.unpack_from("HBBI", code, at) for at in range(0, len(code), 8)]
-    seen = {0: number, 4: architecture or ARCHITECTURES[machine][1], 16: first}
+    seen = {0: number, 4: architecture or ARCHITECTURES[machine][1], 16: first, 32: third}
     place, value = 0, 0
     while True:
         kind, if_so, if_not, k = lines[place]
@@ -46,6 +48,9 @@ def test_what_is_refused_and_what_is_not(machine, column):
     socket = syscalls.SOCKET[column]
     assert verdict(machine, socket, 1) == ALLOWED
     assert {verdict(machine, socket, family) for family in (0, 2, 10, 16, 17, 40)} == {errno.EPERM}
+    option = syscalls.SET_OPTION[column]
+    assert {verdict(machine, option, 3, third) for third in (7, 8, 32, 33)} == {errno.EPERM}
+    assert {verdict(machine, option, 3, third) for third in (2, 6, 9, 31, 34)} == {ALLOWED}
 
 
 def test_other_doors_to_the_same_calls_are_closed():
@@ -80,7 +85,11 @@ for call in (lambda: os.memfd_create("m"), os.setsid, lambda: socket.socket(16, 
     try: call()
     except PermissionError: continue
     raise SystemExit(f"{call} passed")
-socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).close()
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as local:
+    local.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # multiprocessing does
+    try: local.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10**8)
+    except PermissionError: pass
+    else: raise SystemExit("a large buffer")
 if os.fork() == 0: os._exit(0)
 assert os.wait()[1] == 0
 print(*threads)

@@ -7,7 +7,7 @@ student handed in instead of the notebook. `course_utils.grading.archive` says h
 read without trust.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -174,15 +174,13 @@ def _by_id(groups: Sequence[Group], students: Sequence[Student]) -> dict[str, Gr
     by_id: dict[str, Group] = {}
     strangers: list[tuple[str, Group]] = []
     known = [find_student(students, g.owner.label, _lasting(g.owner)) for g in groups]
+    numbers: dict[tuple[Student | None, str], set[str]] = defaultdict(set)
+    for group, student in zip(groups, known, strict=True):
+        numbers[student, group.owner.platform].add(group.owner.number)
     for group, student in zip(groups, known, strict=True):
         owner, number = group.owner, _lasting(group.owner)
-        numbers = {
-            g.owner.number
-            for g, other in zip(groups, known, strict=True)
-            if other == student and g.owner.platform == owner.platform
-        }
         # Two numbers of a platform are two people of one name: which of them is it?
-        is_sure = len(numbers) == 1 or not owner.platform
+        is_sure = len(numbers[student, owner.platform]) == 1 or not owner.platform
         if student is not None and (is_sure or student.canvas_id == number != ""):
             by_id.setdefault(student.student, Group(owner)).files.extend(group.files)
         else:

@@ -12,7 +12,7 @@ MAX_PIXELS = 50_000_000  # of one picture, by its header: a phone's photograph p
 MAX_DECODED = 16_000_000  # pixels of one picture in memory; a large JPEG is read at less
 MAX_SIDE = 1600  # pixels; larger pictures are made smaller
 JPEG_SCAN = b"\xff\xda"  # begins a scan; each is decoded over the whole picture
-MAX_SCANS = 50  # libjpeg's own writer makes 10; a PNG holds so few of these bytes by chance only
+MAX_SCANS = 50  # libjpeg's own writer makes 10
 MAX_CODED = 8_000_000  # characters of base64 read for one picture
 
 
@@ -70,11 +70,11 @@ class Album:
 
         try:
             content = base64.b64decode(coded, validate=False)
-            if content.count(JPEG_SCAN) > MAX_SCANS:
-                return None
             with warnings.catch_warnings():
                 warnings.simplefilter("error")  # Pillow only warns of a bomb of middling size
                 with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+                    if image.format == "JPEG" and content.count(JPEG_SCAN) > MAX_SCANS:
+                        return None
                     whole = image.width * image.height
                     image.draft("RGB", (MAX_SIDE, MAX_SIDE))
                     decoded = image.width * image.height

@@ -114,12 +114,8 @@ class GradingRun:
         result = read_result(self.workspace.result(self.lab, job.submission.student))
         if result is None or result.status == "failed":
             return None
-        when = job.submission.submitted_at
-        return (
-            result
-            if (result.fingerprint, result.submitted_at) == (fingerprint(job), when)
-            else None
-        )
+        is_same = result.fingerprint == fingerprint(job)
+        return result if is_same and result.submitted_at == job.submission.submitted_at else None
 
     def _record(self, gradebook: Gradebook, job: Job, graded: Graded) -> Result:
         """Write scores first and the result last: a kept result is one that was recorded."""

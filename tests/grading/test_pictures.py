@@ -57,6 +57,9 @@ def test_a_jpeg_of_many_scans_is_not_decoded():
     for scans, is_taken in ((30, True), (60, False)):
         longer = whole[:-2] + whole[last:-2] * scans + whole[-2:]
         assert (Album().take(base64.b64encode(longer).decode()) is not None) == is_taken
+    inside = PngImagePlugin.PngInfo()  # in a PNG these bytes mean nothing
+    inside.add(b"prVt", b"\xff\xda" * 100)
+    assert Album().take(coded(Image.new("L", (9, 9)), pnginfo=inside)) is not None
 
 
 def test_the_kind_is_what_the_picture_is():

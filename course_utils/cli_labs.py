@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from course_utils.grading.course import Course
     from course_utils.grading.results import Result
 
 __all__ = ["add_commands"]
@@ -138,6 +139,8 @@ def grade(
         from joblib import cpu_count  # it knows of quotas and affinities
         from tqdm import tqdm
 
+        from course_utils.grading.returns import say_strangers
+        from course_utils.grading.roster import read_students
         from course_utils.grading.runs import GradingRun
         from course_utils.grading.workspace import Workspace
 
@@ -158,7 +161,10 @@ def grade(
                     err=True,
                 )
                 raise typer.Exit(130) from None
-    _report(results)
+        students = read_students(folder / "students.csv")
+    _report(results, course, lab)
+    for stranger in say_strangers(students, [result.student for result in results]):
+        typer.echo(f"Note: {stranger}", err=True)
 
 
 def feedback(lab: LabName, folder: Folder = GRADING, db: Db = None, labs: Labs = None) -> None:
@@ -236,11 +242,17 @@ def _course(labs: Path | None, lab: str | None) -> tuple[Path, Any]:
     return folder, course
 
 
-def _report(results: "Sequence[Result]") -> None:
+def _report(results: "Sequence[Result]", course: "Course", lab: str) -> None:
     """Print one row a submission, and count; exit with 1 when one has no score."""
-    rows = []
+    from course_utils.grading.export import days_late
+
+    rows, deadline = [], course.lab(lab).deadline
     for result in sorted(results, key=lambda result: result.student):
         remarks = [result.reason, *result.notes, *(f"LOOK: {flag}" for flag in result.flags)]
+        if deadline is not None and result.submitted_at is not None:
+            seconds = (result.submitted_at - deadline).total_seconds()
+            if days := days_late(seconds, course.late):
+                remarks.insert(0, f"Late: day {days}.")
         said = " ".join(filter(None, remarks))
         points = "-" if result.status == "failed" else _points(result.earned, result.points)
         rows.append((result.student, points, result.status, said))

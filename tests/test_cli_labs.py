@@ -136,10 +136,16 @@ def test_the_instructors_day(course, handed_in, sandbox, tmp_path):
 
     marks = course("export")
     assert marks.exit_code == 0, marks.output
-    with (tmp_path / "grading" / "marks-csv.csv").open(encoding="utf-8", newline="") as file:
+    with (tmp_path / "grading" / "marks-csv.csv").open(encoding="utf-8-sig", newline="") as file:
         assert {row["student"] for row in csv.DictReader(file)} == {"ada", "bob", "cy", "dee"}
     for name in ("canvas", "moodle"):
         assert course("export", "--format", name).exit_code == 0
+    (tmp_path / "grading" / "students.csv").write_text("student,name\ne1,Ada\nbob,Bob\n")
+    assert "ada was graded and is not in students.csv; is it e1?" in course("export").stderr
+    overruled = "student,item,mark,reason\nbob,lab_small,80,a reason\n"
+    (tmp_path / "grading" / "marks.csv").write_text(overruled)
+    assert course("feedback", "lab_small").exit_code == 0
+    assert "The mark is 80 %, given by hand: a reason." in page.read_text(encoding="utf-8")
     assert course("similar", "lab_small").exit_code == 0
 
 
@@ -158,7 +164,7 @@ def test_one_that_the_grader_failed_on_stops_nobody_else(course, handed_in, sand
     assert pages == ["ada", "bob", "cy", "dee"]
     exported = course("export")
     assert "No mark in lab_small, as the grader failed" in exported.stderr
-    with (grading / "marks-csv.csv").open(encoding="utf-8", newline="") as file:
+    with (grading / "marks-csv.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = {row["student"]: row for row in csv.DictReader(file)}
     assert (rows["bob"]["lab_small"], rows["bob"]["lab_small state"]) == ("", "not graded")
     assert rows["bob"]["provisional"] == "provisional"

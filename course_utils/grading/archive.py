@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from itertools import islice
 from pathlib import Path
 
@@ -123,13 +123,17 @@ def _open_beneath(root: Path, parts: tuple[str, ...]) -> int:
 
 
 @contextmanager
-def open_zip(source: Path | bytes, otherwise: datetime) -> Iterator[list[Found]]:
+def open_zip(
+    source: Path | bytes, otherwise: datetime, zone: tzinfo | None = None
+) -> Iterator[list[Found]]:
     """List what a zip holds, hidden files and unsafe names apart; read while it is open.
 
     Parameters
     ----------
     otherwise
         The time of members that have none.
+    zone
+        Where the clock stood that members' times were read from; None takes this machine's.
 
     Raises
     ------
@@ -151,7 +155,7 @@ def open_zip(source: Path | bytes, otherwise: datetime) -> Iterator[list[Found]]
             found = []
             for member in archive.infolist():
                 if parts := _parts_of(member):
-                    time = _member_time(member) or otherwise
+                    time = _member_time(member, zone) or otherwise
                     found.append(_member(archive, member, parts, time))
             yield found
 
@@ -211,7 +215,7 @@ def _decoded(name: str) -> str:
     return raw.decode("gb18030", "replace")
 
 
-def _member_time(member: zipfile.ZipInfo) -> datetime | None:
+def _member_time(member: zipfile.ZipInfo, zone: tzinfo | None) -> datetime | None:
     """Return when a member was changed: exactly where it says so, else in local time."""
     extra = member.extra
     while len(extra) >= 4:
@@ -223,7 +227,7 @@ def _member_time(member: zipfile.ZipInfo) -> datetime | None:
     if member.date_time == NO_DATE:
         return None
     try:
-        return datetime(*member.date_time).astimezone(UTC)
+        return datetime(*member.date_time, tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -15,7 +15,7 @@ from course_utils.grading.operators import ForbiddenOperator, without
 from course_utils.grading.questions import run_program
 from course_utils.grading.values import ValueRefused, encode
 
-__all__ = ["MAX_TEXT", "attempt", "call", "text_of"]
+__all__ = ["MAX_TEXT", "attempt", "call", "raised_at", "text_of"]
 
 MAX_TEXT = 500  # characters kept of an exception's message
 # How IPython, and its kernel, call the file that a cell is.
@@ -84,9 +84,19 @@ def text_of(error: BaseException) -> str:
         text = ""
     if isinstance(error, ImportError) and error.name and "None in sys.modules" in text:
         return f"{error.name} is not there when graded"
-    lines = [
+    lines = _lines(error)
+    return f"{text} (line {lines[-1]} of the cell)" if lines else text
+
+
+def raised_at(error: BaseException) -> int | None:
+    """Return the line of the student's cell at whose statement an exception came through."""
+    return next(iter(_lines(error)), None)
+
+
+def _lines(error: BaseException) -> list[int]:
+    """Return the lines of students' cells on an exception's way, the outermost first."""
+    return [
         number
         for frame, number in traceback.walk_tb(error.__traceback__)
         if _CELL.match(frame.f_code.co_filename)
     ]
-    return f"{text} (line {lines[-1]} of the cell)" if lines else text

@@ -110,11 +110,17 @@ def choose(student: str, group: Group, lab: str, limit: int) -> Submission:
 
 def _rank(candidate: tuple[Found, Owner]) -> tuple:
     file, owner = candidate
+    short = (-len(file.parts), -len(file.name), file.name)
+    return (_is_notebook(file), owner.names_lab, *_age(candidate), *short)
+
+
+def _age(candidate: tuple[Found, Owner]) -> tuple:
+    """Return what grows from older to newer files, as far as anything tells."""
+    file, owner = candidate
     # Platforms write the time of the download; the number of a file tells the later one.
     time = EPOCH if owner.platform else file.time
     number, version = owner.version
-    short = (-len(file.parts), -len(file.name), file.name)
-    return (_is_notebook(file), owner.names_lab, number, time, version, *short)
+    return (number, time, version)
 
 
 def _is_notebook(file: Found) -> bool:
@@ -175,6 +181,8 @@ def _choice(
     elif by_file[chosen.name].names_lab and not all(by_file[f.name].names_lab for f in others):
         named = [f for f in others if by_file[f.name].names_lab and _is_notebook(f)]
         why = "the newest that is named after the lab" if named else "named after the lab"
+    elif not any(_age(candidate) < _age(ranked[0]) for candidate in ranked):
+        why = "by its name, as nothing tells which is newer"
     else:
         why = "the newest"
     names = _listed([file.name for file in others])

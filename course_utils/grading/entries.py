@@ -275,9 +275,11 @@ def _judged(
             "release it again, then grade again"
         )
     comments = {question.id: _plain(question.message) or None for question in result.questions}
+    # What one part lacks may stand in another: only a report that is empty throughout needs nobody.
+    is_empty = reports <= set(unanswered)
     for name in reports:
-        points[name] = 0.0 if name in unanswered else None
-        comments[name] = NO_RESPONSE if name in unanswered else None
+        points[name] = 0.0 if is_empty else None
+        comments[name] = NO_RESPONSE if is_empty else None
     return points, {name: comments.get(name) for name in cells.answers}
 
 

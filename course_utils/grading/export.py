@@ -282,7 +282,8 @@ def _csv(course: Course, everyone: Sequence[StudentMarks]) -> Export:
         row += [_number(own.total), _number(own.so_far)]
         row += ["provisional" if own.is_provisional else "", reasons]
         rows.append(row)
-    return Export(_written([header, *rows]), tuple(_provisional(everyone)))
+    mark = "\ufeff"  # without which Excel takes UTF-8 for another encoding
+    return Export(mark + _written([header, *rows]), tuple(_provisional(everyone)))
 
 
 def _canvas(course: Course, everyone: Sequence[StudentMarks]) -> Export:

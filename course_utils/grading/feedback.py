@@ -12,7 +12,7 @@ from markupsafe import Markup
 from nbformat import NotebookNode
 
 from course_utils.grading.course import Item
-from course_utils.grading.entries import ManualGrade
+from course_utils.grading.entries import NO_RESPONSE, ManualGrade
 from course_utils.grading.judging import QuestionResult
 from course_utils.grading.lab import is_answer
 from course_utils.grading.markup import clean, is_made_here, to_html, visible
@@ -30,7 +30,8 @@ _HEADING = re.compile(r"<(/?)h[1-6]>")
 _PICTURE = re.compile(r'<img src="[^"]*"(?: alt="([^"]*)")?>')
 _REMEDIES = {
     "unreadable": "Open your notebook in Jupyter, run it, save it, and hand in the file that ends "
-    "in .ipynb. Hand in the notebook of this lab, not another one.",
+    "in .ipynb. Hand in the notebook of this lab, not another one. If the file was too large, or "
+    "held too much, clear the outputs of the cells that print most before you save it.",
     "failed": "Your work is kept and has to be graded again; you need not do anything. "
     "Ask your instructor when it will be.",
 }
@@ -143,11 +144,17 @@ def _report(
         "title": grade.grade_id.replace("_", " ").capitalize(),
         "points": grade.points,
         "earned": grade.earned,
-        "how": "not yet" if grade.earned is None else "by a person",
+        "how": _how(grade),
         "comment": grade.comment,
         "prompt": _written(_prompt(pristine, grade.grade_id), "words"),
         "answer": shown,
     }
+
+
+def _how(grade: ManualGrade) -> str:
+    if grade.earned is None:
+        return "not yet"
+    return "left empty" if grade.comment == NO_RESPONSE else "by a person"
 
 
 def _total(parts: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -24,6 +24,7 @@ from course_utils.grading.sanitise import sanitise
 
 __all__ = ["Gradebook", "GradebookError", "ManualGrade", "Score", "prepare_folder"]
 
+ADDED = "added-"  # how the ids of cells begin that a student added
 MAX_NAME = 128  # characters of a name that nbgrader's tables hold
 
 
@@ -94,6 +95,8 @@ class Gradebook:
         changed = {cell for cell, text in texts.items() if text != before.get(cell)}
         given = self._given_texts(result.lab)
         unanswered = {cell for cell, text in texts.items() if _is_blank(text, given.get(cell, ()))}
+        if any(map(_is_own_prose, notebook.cells)):  # a report may stand there
+            unanswered = set()
         transact(
             self._book,
             lambda session: entries.enter_result(session, result, unanswered, changed),
@@ -176,6 +179,12 @@ def _is_blank(text: str, given: Collection[str]) -> bool:
     """Say whether an answer is as it was given, or holds neither words nor pictures."""
     said = html.unescape(re.sub(r"<(?!img)[^>]*>", "", text))
     return not said.strip() or text.strip() in given
+
+
+def _is_own_prose(cell: NotebookNode) -> bool:
+    """Say whether a student added this cell and wrote text into it."""
+    is_text = cell.cell_type == "markdown" and not _is_blank(cell.source, ())
+    return is_text and cell.get("id", "").startswith(ADDED)
 
 
 def _check_name(student: str) -> None:

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import tzinfo
 from pathlib import Path
 
 from course_utils.grading.archive import Found, Refused, list_folder, open_zip, read_file, time_of
@@ -38,6 +39,7 @@ def find_submissions(
     *,
     max_bytes: int,
     students: Sequence[Student] = (),
+    zone: tzinfo | None = None,
     max_total: int = MAX_TOTAL,
 ) -> list[Submission]:
     """Return one submission for each student found, in order of ids.
@@ -48,6 +50,8 @@ def find_submissions(
         Largest notebook, and largest zip of one student.
     students
         The roster, by which names and numbers of platforms become ids; may be empty.
+    zone
+        The time zone of a zip's times, which tell none; None takes this machine's.
     max_total
         Bytes of all notebooks together.
 
@@ -57,7 +61,7 @@ def find_submissions(
         If the source does not exist, is none of what is accepted, or holds no submission.
     """
     with ExitStack() as stack:
-        files, nobody = _open(source, lab, stack)
+        files, nobody = _open(source, lab, zone, stack)
         groups = _by_id(_groups(files, lab, nobody), students)
         if not groups:
             raise IntakeError(f"{source} holds no submission of {lab}; {ACCEPTED}")
@@ -72,7 +76,7 @@ def find_submissions(
     return found
 
 
-def _open(source: Path, lab: str, stack: ExitStack) -> tuple[list[Found], str]:
+def _open(source: Path, lab: str, zone: tzinfo | None, stack: ExitStack) -> tuple[list[Found], str]:
     """List the files of a source, and give the label of files that name no student."""
     path = source.absolute()
     try:
@@ -86,7 +90,7 @@ def _open(source: Path, lab: str, stack: ExitStack) -> tuple[list[Found], str]:
             return [_alone(path)], (
                 path.parents[1] if path.parent.name == lab else path.parent
             ).name
-        files = stack.enter_context(open_zip(path, time))
+        files = stack.enter_context(open_zip(path, time, zone))
     except Refused as error:
         raise IntakeError(f"{source} {error}; {ACCEPTED}") from None
     except OSError as error:

@@ -21,6 +21,7 @@ NO_FORWARD = (
     "A module has no `forward` of its own: look at the name and the indentation of the one you "
     "wrote; and nn.ModuleList has none, where nn.Sequential has."
 )
+NEARLY = 1e-4  # what single precision and an added epsilon keep
 State = Literal[
     "value", "raised", "refused", "forbidden", "changed", "timeout", "died", "unrun", "missing"
 ]
@@ -275,7 +276,10 @@ def _number_difference(a: np.ndarray, e: np.ndarray, tolerance: float) -> str:
         return "The result has the wrong sign."
     if a.ndim == 2 and a.shape[0] == a.shape[1] and agree(a.T, e, tolerance):
         return "The result is transposed."
-    big = np.abs(e) > 1e-3 * np.max(np.abs(e), initial=0.0)
+    largest = np.max(np.abs(e), initial=0.0)
+    if largest > 0 and np.allclose(a, e, rtol=0, atol=NEARLY * largest):
+        return "The result is nearly right: work in double precision, and add nothing small to it."
+    big = np.abs(e) > 1e-3 * largest
     ratios = (a[big] / e[big]).real if big.any() else np.ones(1)
     # A single number is always right up to a factor, which says nothing.
     is_scaled = ratios.size > 1 and np.ptp(ratios) < 1e-4 * np.abs(ratios).max()

@@ -21,8 +21,12 @@ _CANVAS = re.compile(
     r"(?:(?P<file>\d+)_(?P<rest>.+)|text\.html|link\.html)$"
 )
 # What students and browsers add to a name they have used before.
-_VERSION = re.compile(r"^(final|copy|new|v?(\d{1,2}))$", re.IGNORECASE)
-_COPY = re.compile(r"\s*\((\d{1,3})\)\s*$")
+_VERSION = re.compile(
+    r"^(?:(?P<last>final|new|corrected|fixed)|copy(?P<copy>\d{0,2})|v?(?P<number>\d{1,2}))$",
+    re.IGNORECASE,
+)
+_COPY = re.compile(r"(?:\s*\((\d{1,3})\)|-Copy(\d{1,3}))\s*$")
+LAST = 1000  # above any number
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def _named_by_student(name: str, lab: str, nobody: str) -> Owner | None:
     if others is None:
         copy = _COPY.search(stem)
         label = stem[: copy.start()] if copy else stem
-        return Owner(label, names_lab=True, version=(0, int(copy[1]) if copy else 0))
+        return Owner(label, names_lab=True, version=(0, _number(copy) if copy else 0))
     return Owner(others or nobody, names_lab=True, version=(0, version))
 
 
@@ -121,14 +125,22 @@ def strip_lab(stem: str, lab: str, *, has_owner: bool = False) -> tuple[str | No
     after = stem[found.end() :]
     version = 0
     if copy := _COPY.search(after):
-        after, version = after[: copy.start()], int(copy[1])
+        after, version = after[: copy.start()], _number(copy)
     kept = []
     for word in re.split(r"[\s_\-.]+", after):
         if (before or has_owner) and (match := _VERSION.match(word)):
-            version = int(match[2] or version)
+            version += _version(match)  # the second of the final ones is the last
         elif word:
             kept.append(word)
     return "_".join(filter(None, [before, *kept])), version
+
+
+def _number(copy: re.Match) -> int:
+    return int(copy[1] or copy[2])
+
+
+def _version(word: re.Match) -> int:
+    return LAST if word["last"] else int(word["number"] or word["copy"] or 1)
 
 
 def stem_of(name: str) -> str:

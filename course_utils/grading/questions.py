@@ -5,6 +5,7 @@ student's cells, with a case's inputs as names, and leave their finding in ``res
 What is right is computed by trusted code on the other side of the sandbox's wall.
 """
 
+import builtins
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,7 +151,9 @@ def run_program(program: str, namespace: Mapping[str, Any], inputs: Mapping[str,
     Exception
         Whatever the student's code raises.
     """
-    names = {**namespace, **inputs}
+    # A student's own `list` or `sum` is not the program's.
+    own = {name: value for name, value in vars(builtins).items() if name[0] != "_"}
+    names = {**namespace, **own, **inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exec(compile(program, "<question>", "exec"), names)

@@ -5,6 +5,9 @@ their cells and the student's own cells between them, whatever an editor has don
 file. The file itself stays as it is.
 """
 
+import ast
+import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,6 +21,8 @@ from course_utils.grading.submitted import SubmittedCell, Unreadable, read_submi
 
 __all__ = ["Repaired", "Step", "Unreadable", "repair"]
 
+MAX_LENT = 100_000  # characters of a cell that is looked into
+LASTING = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 MIN_KNOWN = 0.2  # share of the lab's cells by which a notebook without any answer is the lab's
 
 
@@ -95,6 +100,8 @@ class _Builder:
         self.last_answer = max(
             (t.index for t in targets if t.role == "answer" and t.kind == "code"), default=-1
         )
+        self.last_test = max((t.index for t in targets if t.role == "test"), default=-1)
+        self.asked = frozenset[str]().union(*(t.names for t in targets if t.role == "answer"))
         self.extra = _places(matching)
 
     def add_place(self, index: int) -> None:
@@ -117,7 +124,21 @@ class _Builder:
 
     def _add_experiment(self, target: Target) -> None:
         found = self.matching.edited.get(target.index) or self.matching.same.get(target.index)
-        self._show(target, [found] if found else [])
+        given = self._show(target, [found] if found else []).source
+        if target.kind == "code" and target.index < self.last_test:
+            self._lend(target.id, given, self.pristine.cells[target.index].source)
+
+    def _lend(self, name: str, source: str, given: str) -> None:
+        """Run what answers may have come to rely on: a student's imports and definitions.
+
+        Of an experiment that was given, also what it imports of Python's own library.
+        """
+        before = {ast.dump(node): node for node in _lasting(given)}
+        own = [node for node in _lasting(source) if ast.dump(node) not in before]
+        lent = [node for node in before.values() if _is_of_python(node)]
+        lent += [node for node in own if getattr(node, "name", None) not in self.asked]
+        if lent:
+            self.steps.append(Step(name, "added", _code(lent)))
 
     def _add_answer(self, target: Target) -> None:
         parts = self.matching.answers.get(target.index, [])
@@ -141,7 +162,11 @@ class _Builder:
         return cell
 
     def _add_own(self, cell: SubmittedCell, place: int) -> None:
-        """Add a cell of the student's own; code of before the last answer runs."""
+        """Add a cell of the student's own; code of before the last answer runs.
+
+        Of what stands between that answer and its check, or right after it, only imports and
+        definitions do: trials there may be long.
+        """
         self.added += 1
         name = f"added-{self.added}"
         self.cells.append(_own_cell(name, cell))
@@ -149,8 +174,36 @@ class _Builder:
             return
         if place < self.last_answer and place < self.matching.barred.get(cell.index, place + 1):
             self.steps.append(Step(name, "added", cell.source))
+            return
+        is_late = place > self.last_test or cell.index in self.matching.barred
+        lasting = [] if is_late else _lasting(cell.source)
+        if lasting:
+            self.steps.append(Step(name, "added", _code(lasting)))
         else:
             self.unrun += 1
+
+
+def _lasting(source: str) -> list[ast.stmt]:
+    """Return the imports and definitions of a cell's first level; none where it is no Python."""
+    if len(source) > MAX_LENT:
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of a student's invalid escapes
+            body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return [node for node in body if isinstance(node, LASTING)]
+
+
+def _code(body: list[ast.stmt]) -> str:
+    return ast.unparse(ast.Module(body, []))
+
+
+def _is_of_python(node: ast.stmt) -> bool:
+    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+    names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+    return bool(names) and all(n.partition(".")[0] in sys.stdlib_module_names for n in names)
 
 
 def _own_cell(name: str, cell: SubmittedCell) -> NotebookNode:

@@ -1,6 +1,6 @@
 """What goes back: a page for each student, the marks of the course, pairs that are alike."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,18 @@ from course_utils.grading.grade import read_pristine
 from course_utils.grading.gradebook import Gradebook
 from course_utils.grading.lab import is_answer, is_manual, read_lab
 from course_utils.grading.results import Result, write_atomically
-from course_utils.grading.roster import read_marks, read_students
+from course_utils.grading.roster import (
+    Override,
+    Student,
+    find_student,
+    read_marks,
+    read_students,
+)
 from course_utils.grading.similar import Pair, similar_pairs
 from course_utils.grading.similar_page import render_similar
 from course_utils.grading.workspace import Workspace
 
-__all__ = ["Page", "write_feedback", "write_marks", "write_similar"]
+__all__ = ["Page", "say_strangers", "write_feedback", "write_marks", "write_similar"]
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,15 @@ def write_feedback(
     """
     results = _results(workspace, lab)
     item, pristine = course.lab(lab), read_pristine(labs / lab)
+    known = {result.student for name in course.items for result in workspace.results(name)}
+    by_hand = {m.student: m for m in _marks_by_hand(course, workspace, known) if m.item == lab}
     with Gradebook(workspace.folder, db_url) as gradebook:
         scores = gradebook.scores(lab)
         for result in results:
             score = scores.get(result.student)
             late = _late(course.late, score.late_seconds) if score else ""
+            if mark := by_hand.get(result.student):
+                late = _overruled(mark)
             shown = _shown(workspace, lab, result)
             page = render_feedback(
                 result,
@@ -82,9 +92,8 @@ def write_marks(
     """
     students = read_students(workspace.folder / "students.csv")
     graded = [item.name for item in course.items.values() if workspace.results(item.name)]
-    known = {student.student for student in students}
-    known |= {result.student for lab in graded for result in workspace.results(lab)}
-    by_hand = read_marks(workspace.folder / "marks.csv", course, known)
+    known = {result.student for lab in graded for result in workspace.results(lab)}
+    by_hand = _marks_by_hand(course, workspace, known)
     if not (graded or by_hand):
         raise FileNotFoundError(
             f"no marks in {workspace.folder.absolute()}: run `course grade LAB ...`, or name the "
@@ -113,7 +122,8 @@ def write_marks(
     everyone = marks(course, students, scores, by_hand, now=datetime.now(UTC), broken=broken)
     written = export(kind, course, everyone)
     write_atomically(target, written.text)
-    return everyone, written.problems
+    strangers = tuple(say_strangers(students, known))
+    return everyone, (*strangers, *written.problems)
 
 
 def write_similar(labs: Path, lab: str, workspace: Workspace) -> tuple[list[Pair], Path]:
@@ -135,6 +145,30 @@ def write_similar(labs: Path, lab: str, workspace: Workspace) -> tuple[list[Pair
     title = f"{lab}: answers that are alike"
     write_atomically(page, render_similar(pairs, answers, title=title, course="", prose=prose))
     return pairs, page
+
+
+def say_strangers(students: Sequence[Student], graded: Iterable[str]) -> Iterator[str]:
+    """Name who was graded and is not on the roster, if there is one, and whom each may be."""
+    known = {student.student for student in students}
+    for name in sorted(set(graded) - known if known else ()):
+        like = find_student(students, name.replace("_", " "))
+        hint = f"; is it {like.student}?" if like else ""
+        yield f"{name} was graded and is not in students.csv{hint}"
+
+
+def _marks_by_hand(
+    course: Course, workspace: Workspace, graded: Collection[str]
+) -> tuple[Override, ...]:
+    """Read marks.csv, whose students are those of the roster and those who were graded."""
+    students = read_students(workspace.folder / "students.csv")
+    known = {student.student for student in students} | set(graded)
+    return read_marks(workspace.folder / "marks.csv", course, known)
+
+
+def _overruled(mark: Override) -> str:
+    """Say which mark counts in place of the points."""
+    what = "You are excused" if mark.percent is None else f"The mark is {mark.percent:g} %"
+    return f"{what}, given by hand{f': {mark.reason}' if mark.reason else ''}."
 
 
 def _late(late: Late, seconds: float) -> str:

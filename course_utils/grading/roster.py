@@ -199,7 +199,7 @@ def _percent(text: str, where: str) -> float | None:
     if text.casefold() == EXCUSED:
         return None
     try:
-        value = float(text.removesuffix("%"))
+        value = float(text.removesuffix("%").replace(",", "."))
     except ValueError:
         value = -1.0
     if not 0 <= value <= 100:  # NaN fails this too
@@ -227,12 +227,14 @@ def _rows(
     delimiter = ";" if lines and lines[0].count(";") > lines[0].count(",") else ","
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
-        header = [name.strip().casefold() for name in next(reader, [])]
+        header = _without_empty_end([name.strip().casefold() for name in next(reader, [])])
         _check_header(path, header, columns, needed)
         for cells in reader:
             values = [cell.strip() for cell in cells]
             if not any(values):
                 continue
+            if not any(values[len(header) :]):
+                values = values[: len(header)]
             if len(values) != len(header):
                 raise RosterError(
                     f"{path}, line {reader.line_num}: expected {len(header)} cells, found "
@@ -244,6 +246,13 @@ def _rows(
             yield reader.line_num, row
     except csv.Error as error:
         raise RosterError(f"{path}, line {reader.line_num}: not CSV: {error}") from None
+
+
+def _without_empty_end(header: list[str]) -> list[str]:
+    """Leave out columns without a name at the end, which spreadsheets write."""
+    while header and not header[-1]:
+        header.pop()
+    return header
 
 
 def _read(path: Path) -> str:

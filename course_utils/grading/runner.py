@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from course_utils.grading.calls import MAX_TEXT, attempt, text_of
-from course_utils.grading.operators import ForbiddenOperator, take_out
+from course_utils.grading.calls import MAX_TEXT, attempt, raised_at, text_of
+from course_utils.grading.operators import take_out
 from course_utils.grading.syscalls import close_doors
 from course_utils.grading.values import decode, encode
 
@@ -61,8 +61,8 @@ def _serve(shell: Any, request: Mapping[str, Any]) -> dict[str, Any]:
 def _run_cell(shell: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     result = shell.run_cell(request["source"], store_history=False)
     error = result.error_before_exec or result.error_in_exec
-    if isinstance(error, ForbiddenOperator):
-        _go_on(shell, request["source"])
+    if isinstance(result.error_in_exec, Exception):
+        _go_on(shell, request["source"], result.error_in_exec)
     if isinstance(error, TimeIsUp):
         return {"state": "timeout"}
     if error is None:
@@ -74,12 +74,16 @@ def _run_cell(shell: Any, request: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _go_on(shell: Any, source: str) -> None:
-    """Run a cell's statements one by one, past those that need an operator that is taken out.
+def _go_on(shell: Any, source: str, error: Exception) -> None:
+    """Run the statements of a cell that follow the one that raised, each by itself.
 
-    An answer may compare itself with the library where it stands, and is no worse for it.
+    An answer may compare itself with a library that is not there when graded, or draw with
+    one, and is no worse for it.
     """
+    last = raised_at(error)
     for statement in ast.parse(shell.transform_cell(source)).body:
+        if last is None or statement.lineno <= last:
+            continue
         code = compile(ast.Module([statement], []), "<ipython-input-again>", "exec")
         try:
             exec(code, shell.user_ns)

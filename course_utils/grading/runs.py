@@ -67,6 +67,7 @@ class GradingRun:
             self.lab,
             max_bytes=item.limits.notebook_mb * 2**20,
             students=read_students(self.workspace.folder / "students.csv"),
+            zone=None if item.deadline is None else item.deadline.tzinfo,
         )
         return [self._job(submission, item, sandbox) for submission in submissions]
 

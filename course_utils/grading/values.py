@@ -40,6 +40,8 @@ def encode(value: Any, depth: int = 0) -> Any:
         return value
     if type(value) is float:
         return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, np.str_):
+        return str(value)
     if isinstance(value, np.ndarray | np.generic):
         return _encode_array(np.asarray(value), "array")
     torch = sys.modules.get("torch")

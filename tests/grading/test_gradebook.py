@@ -298,6 +298,16 @@ def test_an_unanswered_report_has_zero_and_waits_for_nobody(local, lab, text):
     assert not local.scores(NAME)["ada"].needs_manual
 
 
+def test_a_report_that_stands_elsewhere_waits_for_a_person(local, lab):
+    notebook = answered(lab.folder)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("It overflows.", id="added-1"))
+    local.record(graded("ada"), notebook, b"")
+    assert local.manual_grades("ada", NAME) == [ManualGrade("report_sigmoid", 5, None)]
+    notebook.cells[-1].source = " \n"
+    local.record(graded("bob"), notebook, b"")
+    assert local.manual_grades("bob", NAME)[0].earned == 0
+
+
 def test_a_report_of_a_picture_only_is_answered(local, lab):
     file = io.BytesIO()
     Image.new("RGB", (2, 2)).save(file, "PNG")

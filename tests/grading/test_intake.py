@@ -7,7 +7,7 @@ import stat
 import struct
 import warnings
 import zipfile
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -222,7 +222,11 @@ def test_one_notebook(tmp_path):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("alice_lab1_cnn_final_v2.ipynb", ("alice", (0, 2))),
+        ("alice_lab1_cnn_v2.ipynb", ("alice", (0, 2))),
+        ("alice_lab1_cnn_final_v2.ipynb", ("alice", (0, 1002))),
+        ("alice_lab1_cnn_corrected.ipynb", ("alice", (0, 1000))),
+        ("alice_lab1_cnn-Copy1.ipynb", ("alice", (0, 1))),
+        ("alice-Copy2.ipynb", ("alice", (0, 2))),
         ("lab1_cnn_07.ipynb", ("07", (0, 0))),
         ("hw_lab1_cnn_alice.ipynb", ("hw_alice", (0, 0))),
         ("alice (2).ipynb", ("alice", (0, 2))),
@@ -642,6 +646,28 @@ def test_a_zip_without_dates_has_the_zips_own(tmp_path, date):
     source.write_bytes(data)
     os.utime(source, (1_800_000_000, 1_800_000_000))
     assert find(source)["alice"].submitted_at == datetime(2027, 1, 15, 8, tzinfo=UTC)
+
+
+def test_times_that_name_no_zone_are_those_of_the_course(tmp_path):
+    source = tmp_path / "class.zip"
+    source.write_bytes(zipped({"alice.ipynb": "A"}))  # at noon
+    zone = timezone(timedelta(hours=8))
+    assert find(source, zone=zone)["alice"].submitted_at == datetime(2027, 4, 1, 4, tzinfo=UTC)
+
+
+def test_of_files_that_nothing_tells_apart_the_last_by_name_is_graded(tmp_path):
+    folder = "Anna Ek_1_assignsubmission_file_"
+    for other in ("final", "corrected", "Copy1", "v2", "(1)"):
+        place = fill(
+            tmp_path / other,
+            {f"{folder}/lab1_cnn.ipynb": "A", f"{folder}/lab1_cnn-{other}.ipynb": "B"},
+        )
+        (anna,) = find(place).values()
+        assert anna.content == b"B", other
+        assert "the newest" in anna.notes[0]
+    names = {f"{folder}/lab1_cnn_a.ipynb": "A", f"{folder}/lab1_cnn_bb.ipynb": "B"}
+    (anna,) = find(fill(tmp_path / "same", names)).values()
+    assert "by its name, as nothing tells which is newer" in anna.notes[0]
 
 
 HONEST_ZIP = zipped({"alice/lab1_cnn.ipynb": "A" * 300, "bob/lab1_cnn.ipynb": "B" * 300})

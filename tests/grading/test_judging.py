@@ -68,7 +68,7 @@ def test_what_agrees(actual, expected):
 @pytest.mark.parametrize(
     ("actual", "expected", "message"),
     [
-        (MATRIX + 1e-4, MATRIX, "right up to a constant that is added"),
+        (MATRIX + 1e-2, MATRIX, "right up to a constant that is added"),
         (-MATRIX, MATRIX, "wrong sign"),
         (3.7, 2.0, "The numbers of the result are wrong"),
         (2 * MATRIX, MATRIX, "up to a constant factor"),
@@ -175,6 +175,15 @@ def test_what_all_criteria_are_told_is_said_once():
     assert result("No.", "").remarks == ["part 0: No."]
     assert result("No.", "Neither.").remarks == ["part 0: No.", "part 1: Neither."]
     assert result("", "").remarks == []
+
+
+def test_what_is_only_imprecise_is_told_so():
+    right = np.array([0.25, 0.5, 0.125])
+    assert "nearly right" in verdict(right + 1e-5 * np.array([1, -1, 0.5]), right)[1]
+    assert "nearly right" in verdict(right * (1 + 1e-5), right)[1]
+    assert "constant factor" in verdict(right * 1.01, right)[1]
+    small = 1e-5 * right  # here such an error is large
+    assert "nearly" not in verdict(small + 1e-5 * np.array([1, -1, 0.5]), small)[1]
 
 
 def test_truth_is_told_by_its_name():

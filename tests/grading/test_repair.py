@@ -181,6 +181,26 @@ def test_experiments_are_the_students_and_never_run():
     assert repaired.notes == ()
 
 
+def test_what_an_experiment_imports_or_defines_is_there_for_answers():
+    """As in the notebook, whose own checks see it too; but nothing of it runs that takes time."""
+    pristine = make_pristine()
+    first = "import itertools\nimport matplotlib.pyplot as plt\nchecks = PublicChecks('x')"
+    pristine.cells[2].source = first
+    notebook = honest()
+    notebook["cells"][2]["source"] = f"{first}\nimport math as m\n\ndef double(x): return x * 2"
+    notebook["cells"][at(notebook, "cell-6")]["source"] = (
+        "def conv(x, w): return 'a trial'\ndef draw(): plot(train(conv))\ndraw()"
+    )
+    lent = {s.id: s.source for s in run(notebook, pristine).steps if s.kind == "added"}
+    assert lent == {
+        "cell-2": "import itertools\nimport math as m\n\ndef double(x):\n    return x * 2",
+        "cell-6": "def draw():\n    plot(train(conv))",
+    }
+    notebook["cells"][2]["source"] = "%magic\nimport math"  # no Python: its given imports stay
+    lent = {s.id: s.source for s in run(notebook, pristine).steps if s.kind == "added"}
+    assert lent["cell-2"] == "import itertools"
+
+
 # ------------------------------------------------------------------------------- the student's own
 
 
@@ -209,6 +229,20 @@ def test_own_cells_keep_their_places_and_run_up_to_the_last_answer():
     ]
     assert shown(repaired, "added-3").source == "**why**"
     assert shown(repaired, "added-5").metadata == {}
+    assert "1 code cell was kept but not run" in repaired.notes[0]
+
+
+def test_after_the_last_answer_only_definitions_run():
+    notebook = honest()
+    trial = "from math import pi\n\ndef up(x): return x + pi / pi\n\nup(train(9))"
+    notebook["cells"].insert(at(notebook, "pair") + 1, added("def deep(): ...", name="d1"))
+    notebook["cells"].insert(at(notebook, "pair-test") + 1, added(trial, name="t1"))
+    notebook["cells"].append(added("def study(): ...", name="z1"))
+    repaired = run(notebook)
+    assert [(s.id, s.source) for s in repaired.steps][-2:] == [
+        ("added-1", "def deep():\n    ..."),
+        ("added-2", "from math import pi\n\ndef up(x):\n    return x + pi / pi"),
+    ]
     assert "1 code cell was kept but not run" in repaired.notes[0]
 
 

@@ -164,6 +164,27 @@ def test_an_answer_in_trouble_loses_its_own_question_and_is_told(graded, answer,
     assert message in results["sigmoid"].message
 
 
+def test_a_statement_that_raises_costs_itself_alone(graded):
+    """Such as a comparison with a library that is not there when graded."""
+    sigmoid = f"import no_such_module\nraise ValueError\n{HONEST['sigmoid']}\nplt.plot(0)"
+    results, run = graded(sigmoid=sigmoid, own="left = [1]\nleft.append(2)\n1 / 0\nleft.append(3)")
+    assert points(results) == FULL
+    assert (run.cells["sigmoid"].detail, run.cells["own"].detail) == (
+        "ModuleNotFoundError",
+        "ZeroDivisionError",
+    )
+    results, _ = graded(
+        own="left = [1]\n1 / 0\nleft.append(3)",
+        sigmoid=("assert left == [1, 3]\ndef sigmoid(z): return 0 * z + len(left)"),
+    )
+    assert "wrong" in results["sigmoid"].message
+
+
+def test_names_that_hide_pythons_own_do_not_harm_the_question(graded):
+    results, _ = graded(own="list = dict = len = sum = [1, 2]")
+    assert points(results) == FULL
+
+
 def test_what_an_exception_says_of_hidden_values_is_not_told(graded):
     answer = """
 seen = []

@@ -90,7 +90,9 @@ class Number(float):
         return "nan"
 
 
-@pytest.mark.parametrize(("value", "expected"), [(Number(2.5), 2.5), (np.float32(2.5), 2.5)])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(Number(2.5), 2.5), (np.float32(2.5), 2.5), (np.array(["a"])[0], "a")]
+)
 def test_numbers_of_other_classes_become_plain(value, expected):
     assert there_and_back(value) == expected
 

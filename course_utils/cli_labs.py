@@ -162,9 +162,9 @@ def grade(
                 )
                 raise typer.Exit(130) from None
         students = read_students(folder / "students.csv")
-    _report(results, course, lab)
     for stranger in say_strangers(students, [result.student for result in results]):
         typer.echo(f"Note: {stranger}", err=True)
+    _report(results, course, lab)
 
 
 def feedback(lab: LabName, folder: Folder = GRADING, db: Db = None, labs: Labs = None) -> None:

@@ -133,12 +133,15 @@ class _Builder:
 
         Of an experiment that was given, also what it imports of Python's own library.
         """
-        before = {ast.dump(node): node for node in _lasting(given)}
-        own = [node for node in _lasting(source) if ast.dump(node) not in before]
-        lent = [node for node in before.values() if _is_of_python(node)]
-        lent += [node for node in own if getattr(node, "name", None) not in self.asked]
+        before = _lasting(given)
+        lent = [text for text, node in before.items() if _is_of_python(node)]
+        lent += [
+            text
+            for text, node in _lasting(source).items()
+            if text not in before and getattr(node, "name", None) not in self.asked
+        ]
         if lent:
-            self.steps.append(Step(name, "added", _code(lent)))
+            self.steps.append(Step(name, "added", "\n\n".join(lent)))
 
     def _add_answer(self, target: Target) -> None:
         parts = self.matching.answers.get(target.index, [])
@@ -176,28 +179,28 @@ class _Builder:
             self.steps.append(Step(name, "added", cell.source))
             return
         is_late = place > self.last_test or cell.index in self.matching.barred
-        lasting = [] if is_late else _lasting(cell.source)
-        if lasting:
-            self.steps.append(Step(name, "added", _code(lasting)))
+        if lasting := {} if is_late else _lasting(cell.source):
+            self.steps.append(Step(name, "added", "\n\n".join(lasting)))
         else:
             self.unrun += 1
 
 
-def _lasting(source: str) -> list[ast.stmt]:
-    """Return the imports and definitions of a cell's first level; none where it is no Python."""
+def _lasting(source: str) -> dict[str, ast.stmt]:
+    """Return a cell's imports and definitions by their text; none where it is no Python."""
     if len(source) > MAX_LENT:
-        return []
+        return {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python warns of a student's invalid escapes
             body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return []
-    return [node for node in body if isinstance(node, LASTING)]
-
-
-def _code(body: list[ast.stmt]) -> str:
-    return ast.unparse(ast.Module(body, []))
+        return {}
+    lines, found = source.split("\n"), {}  # the lines that the parser counts
+    for node in body:
+        if isinstance(node, LASTING):
+            starts = [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))]
+            found["\n".join(lines[min(starts) - 1 : node.end_lineno])] = node
+    return found
 
 
 def _is_of_python(node: ast.stmt) -> bool:

@@ -193,9 +193,12 @@ def test_what_an_experiment_imports_or_defines_is_there_for_answers():
     )
     lent = {s.id: s.source for s in run(notebook, pristine).steps if s.kind == "added"}
     assert lent == {
-        "cell-2": "import itertools\nimport math as m\n\ndef double(x):\n    return x * 2",
-        "cell-6": "def draw():\n    plot(train(conv))",
+        "cell-2": "import itertools\n\nimport math as m\n\ndef double(x): return x * 2",
+        "cell-6": "def draw(): plot(train(conv))",
     }
+    long = f"{first}\ndef far(x): return {'+'.join('x' * 20_000)}"
+    notebook["cells"][2]["source"] = long  # no recursion over a student's code gets far
+    run(notebook, pristine)
     notebook["cells"][2]["source"] = "%magic\nimport math"  # no Python: its given imports stay
     lent = {s.id: s.source for s in run(notebook, pristine).steps if s.kind == "added"}
     assert lent["cell-2"] == "import itertools"
@@ -235,13 +238,13 @@ def test_own_cells_keep_their_places_and_run_up_to_the_last_answer():
 def test_after_the_last_answer_only_definitions_run():
     notebook = honest()
     trial = "from math import pi\n\ndef up(x): return x + pi / pi\n\nup(train(9))"
-    notebook["cells"].insert(at(notebook, "pair") + 1, added("def deep(): ...", name="d1"))
+    notebook["cells"].insert(at(notebook, "pair") + 1, added("@cache\ndef deep(): ...", name="d1"))
     notebook["cells"].insert(at(notebook, "pair-test") + 1, added(trial, name="t1"))
     notebook["cells"].append(added("def study(): ...", name="z1"))
     repaired = run(notebook)
     assert [(s.id, s.source) for s in repaired.steps][-2:] == [
-        ("added-1", "def deep():\n    ..."),
-        ("added-2", "from math import pi\n\ndef up(x):\n    return x + pi / pi"),
+        ("added-1", "@cache\ndef deep(): ..."),
+        ("added-2", "from math import pi\n\ndef up(x): return x + pi / pi"),
     ]
     assert "1 code cell was kept but not run" in repaired.notes[0]
 

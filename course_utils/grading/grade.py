@@ -127,7 +127,11 @@ def _grade(job: Job, blank: Result, repaired: Repaired) -> Result:
 
 def _cell_notes(run: Run) -> list[str]:
     """Say which cells did not run through, unless they are unanswered."""
-    said = {"timeout": "took too long", "died": "ended the process that ran it"}
+    said = {
+        "timeout": "took too long",
+        "died": "ended the process that ran it",
+        "unrun": "was not run, as added cells before it took too long",
+    }
     notes = []
     for name, outcome in run.cells.items():
         if outcome.detail != "NotImplementedError":

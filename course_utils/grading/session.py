@@ -22,6 +22,7 @@ from course_utils.grading.values import encode
 __all__ = ["Run", "SessionError", "run_submission"]
 
 SPARE_STARTS = 8  # of processes, for cells that break one
+OWN_SHARE = 0.25  # of the time for the notebook, which a student's own cells may take
 GONE = ("timeout", "died")
 FORBIDDEN = "ForbiddenOperator"
 
@@ -159,21 +160,33 @@ class _Grading:
                 self.sandbox.environment(),
                 self.limits,
             )
-            for step in self.steps:
-                before = self.cells.get(step.id)
-                if before is not None and before.state in GONE:
-                    continue
-                request = {"do": "cell", "source": step.source}
-                outcome = await self._ask(self.process, request, self.limits.cell_seconds)
-                if outcome.detail == "MemoryError":
-                    # What it has taken would starve the questions: start again without it.
-                    outcome = Outcome("died")
-                    await self._stop()
-                if outcome.state != "value":
-                    self.cells[step.id] = outcome
-                if self.process is None:
-                    break
+            await self._run_cells()
         return self.process
+
+    async def _run_cells(self) -> None:
+        """Run all cells in a new process, as far as it lives."""
+        left = OWN_SHARE * self.limits.notebook_seconds
+        for step in self.steps:
+            before = self.cells.get(step.id)
+            if before is not None and before.state in GONE:
+                continue
+            seconds, started = self.limits.cell_seconds, time.monotonic()
+            if step.kind == "added":
+                seconds = min(seconds, left)
+                if seconds <= 0:  # the questions need what time there is
+                    self.cells[step.id] = Outcome("unrun")
+                    continue
+            outcome = await self._ask(self.process, {"do": "cell", "source": step.source}, seconds)
+            if step.kind == "added":
+                left -= time.monotonic() - started
+            if outcome.detail == "MemoryError":
+                # What it has taken would starve the questions: start again without it.
+                outcome = Outcome("died")
+                await self._stop()
+            if outcome.state != "value":
+                self.cells[step.id] = outcome
+            if self.process is None:
+                break
 
     async def _ask(
         self, process: "StudentProcess", request: Mapping[str, Any], seconds: float

@@ -283,6 +283,20 @@ def test_an_answer_that_ends_the_process_costs_one_start(graded, monkeypatch):
     assert points(results) == {"neuron": 0, "sigmoid": 2}
 
 
+def test_trials_of_ones_own_leave_the_questions_their_time(small_lab, sandbox):
+    lab = read_lab(small_lab)
+    trials = [Step(f"added-{n}", "added", "import time; time.sleep(9)") for n in range(20)]
+    answers = [Step(name, "answer", text) for name, text in HONEST.items()]
+    limits = replace(LIMITS, cell_seconds=1, notebook_seconds=10)
+    run = run_submission(
+        [*trials, *answers], prepare(lab, "hidden"), {}, sandbox=sandbox, limits=limits
+    )
+    results = {n: judge_question(p, run.outcomes[n]) for n, p in prepare(lab, "hidden").items()}
+    assert points(results) == FULL
+    states = [run.cells[step.id].state for step in trials]
+    assert (states[0], states[-1]) == ("timeout", "unrun")
+
+
 def test_when_the_time_is_used_up_the_rest_is_told_so(graded):
     limits = replace(LIMITS, notebook_seconds=2, call_seconds=9)
     deaf = "import signal; signal.setitimer(signal.ITIMER_REAL, 0)\n    while True: pass"

@@ -287,7 +287,7 @@ def test_trials_of_ones_own_leave_the_questions_their_time(small_lab, sandbox):
     lab = read_lab(small_lab)
     trials = [Step(f"added-{n}", "added", "import time; time.sleep(9)") for n in range(20)]
     answers = [Step(name, "answer", text) for name, text in HONEST.items()]
-    limits = replace(LIMITS, cell_seconds=1, notebook_seconds=10)
+    limits = replace(LIMITS, cell_seconds=1, notebook_seconds=24)
     run = run_submission(
         [*trials, *answers], prepare(lab, "hidden"), {}, sandbox=sandbox, limits=limits
     )

@@ -4,7 +4,6 @@ The folder ``assignments/NAME/source`` holds ``NAME.py`` (jupytext percent, nbgr
 cell metadata), ``questions.py`` (a list QUESTIONS) and ``answers/QUESTION.py``.
 """
 
-import ast
 import importlib.util
 import re
 from collections.abc import Mapping
@@ -63,6 +62,18 @@ class Lab:
                 exec(compile(cell.source, f"<{self.name} {cell.id}>", "exec"), names)
         return names
 
+    def cell_with(self, answer: Answer) -> str:
+        """Return the source of an answer's cell with this answer in it.
+
+        A wrong one stands on the solution: it replaces what it has wrong, or derives from it.
+        """
+        solution = next(
+            cell.source
+            for cell in self.notebook.cells
+            if cell.metadata.get("nbgrader", {}).get("grade_id") == answer.question
+        )
+        return f"{solution}\n\n\n{answer.source}" if answer.told else answer.source
+
     @property
     def max_points(self) -> float:
         """Points of the autograded and the manually graded cells."""
@@ -91,8 +102,7 @@ def read_lab(folder: Path) -> Lab:
     notebook = jupytext.read(source / f"{name}.py")
     _name_cells(notebook)
     questions = _load_questions(source / "questions.py")
-    answers = _read_answers(source / "answers", notebook)
-    lab = Lab(name, folder, notebook, questions, tuple(answers))
+    lab = Lab(name, folder, notebook, questions, tuple(_read_answers(source / "answers")))
     _validate(lab)
     return lab
 
@@ -120,13 +130,11 @@ def _load_questions(path: Path) -> dict[str, Question]:
     return questions
 
 
-def _read_answers(folder: Path, notebook: NotebookNode) -> list[Answer]:
+def _read_answers(folder: Path) -> list[Answer]:
     """Read ``# %% right: name`` and ``# %% wrong: name`` cells.
 
-    The comment that follows ``wrong`` is the sentence that the student is told. What a wrong
-    answer does not define is right: it is taken from the solution.
+    The comment that follows ``wrong`` is the sentence that the student is told.
     """
-    solutions = {cell.id.replace("-", "_"): cell.source for cell in notebook.cells}
     answers = []
     for path in sorted(folder.glob("*.py")):
         parts = _ANSWER.split(path.read_text(encoding="utf-8"))[1:]
@@ -138,21 +146,8 @@ def _read_answers(folder: Path, notebook: NotebookNode) -> list[Answer]:
             told = " ".join(comment) if kind == "wrong" else ""
             if kind == "wrong" and not told:
                 raise LabError(f"{path}: the wrong answer {name!r} has no comment saying why")
-            code = "\n".join(lines).strip() + "\n"
-            if kind == "wrong":
-                code = _missing(code, solutions.get(path.stem, "")) + code
-            answers.append(Answer(path.stem, name.strip(), code, told))
+            answers.append(Answer(path.stem, name.strip(), "\n".join(lines).strip() + "\n", told))
     return answers
-
-
-def _missing(code: str, solution: str) -> str:
-    """Return what a solution defines and other code does not."""
-    defined = {getattr(node, "name", None) for node in ast.parse(code).body}
-    return "".join(
-        f"{ast.unparse(node)}\n\n\n"
-        for node in ast.parse(solution).body
-        if getattr(node, "name", None) not in defined
-    )
 
 
 def _validate(lab: Lab) -> None:

@@ -53,7 +53,7 @@ def with_answer(lab, answer):
         if cell.cell_type != "code" or is_test(cell) or EXPERIMENT in cell.metadata.get("tags", []):
             continue
         is_it = cell.metadata.get("nbgrader", {}).get("grade_id") == answer.question
-        exec(compile(answer.source if is_it else cell.source, answer.name, "exec"), names)
+        exec(compile(lab.cell_with(answer) if is_it else cell.source, answer.name, "exec"), names)
     return names
 
 

@@ -83,8 +83,10 @@ def test_in_the_sandbox_the_solution_earns_every_point(folder, sandbox):
 
 @on_labs
 def test_in_the_sandbox_each_wrong_answer_is_told_why(folder, sandbox):
-    wrong = {answer.question: answer for answer in lab_of(folder).answers if answer.told}
-    result = graded(folder, sandbox, {name: answer.source for name, answer in wrong.items()})
+    lab = lab_of(folder)
+    wrong = {answer.question: answer for answer in lab.answers if answer.told}
+    cells = {name: lab.cell_with(answer) for name, answer in wrong.items()}
+    result = graded(folder, sandbox, cells)
     for question in result.questions:
         assert question.earned < question.points
         assert wrong[question.id].told in question.message

@@ -87,7 +87,7 @@ def _answered(lab: Lab, number: int) -> nbformat.NotebookNode:
     for cell in notebook.cells:
         if is_answer(cell):
             is_it = cell.metadata.nbgrader.grade_id == answer.question
-            cell.source = answer.source if is_it else solved[cell.id]
+            cell.source = lab.cell_with(answer) if is_it else solved[cell.id]
     return notebook
 
 

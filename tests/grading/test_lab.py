@@ -32,9 +32,8 @@ def test_what_a_wrong_answer_leaves_out_is_right(small_lab):
     path = small_lab / "source" / "answers" / "sigmoid.py"
     text = path.read_text(encoding="utf-8")
     path.write_text(f"{text}\n\n# %% wrong: zero\n# It is 0.\ndef sigmoid(z):\n    return 0 * z\n")
-    answer = read_lab(small_lab).answers[-1]
-    names = {"np": np}
-    exec(answer.source, names)
+    lab, names = read_lab(small_lab), {"np": np}
+    exec(lab.cell_with(lab.answers[-1]), names)
     assert (names["sigmoid"](2.0), names["half"](2.0)) == (0, 1)
 
 

@@ -27,15 +27,7 @@ class BatchNorm(nn.Module):
 # %% wrong: statistics of each picture
 # You normalise each picture by itself, which is instance normalisation: the batch shares its mean
 # and its variance.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -54,15 +46,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: statistics of each pixel
 # You normalise each pixel by itself: rows and columns count among the samples of a channel.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -81,15 +65,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: statistics over channels too
 # You normalise over the channels as well: each channel has a mean and a variance of its own.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -109,15 +85,7 @@ class BatchNorm(nn.Module):
 # %% wrong: unbiased variance in the batch
 # You divide the batch by its unbiased variance: that one is for remembering, the batch takes the
 # biased one.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -217,15 +185,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: nothing remembered
 # Your running statistics never change: training has to move them towards those of each batch.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -270,15 +230,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: statistics move in evaluation
 # Your running statistics move in evaluation as well: what is evaluated must leave no trace.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -298,15 +250,7 @@ class BatchNorm(nn.Module):
 # %% wrong: batch statistics in evaluation
 # In evaluation you still use the statistics of the batch: then the answer for one picture depends
 # on its neighbours, and fails for one alone.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -326,15 +270,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: running statistics in training
 # In training you normalise by the running statistics: the batch's own are used there.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -351,15 +287,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: epsilon outside the root
 # Your epsilon stands outside the root: it is added to the variance, before the root.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -378,15 +306,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: divided by the variance
 # You divide by the variance: its root brings the spread to 1.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -405,15 +325,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: shift before gain
 # You add beta before you multiply by gamma: the shift comes last.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))
@@ -432,15 +344,7 @@ class BatchNorm(nn.Module):
 
 # %% wrong: gain and shift forgotten
 # Gamma and beta have no effect: they give each channel back a scale and a place.
-class BatchNorm(nn.Module):
-    def __init__(self, num_features, eps=1e-5, momentum=0.1):
-        super().__init__()
-        self.eps, self.momentum = eps, momentum
-        self.weight = nn.Parameter(torch.ones(num_features))
-        self.bias = nn.Parameter(torch.zeros(num_features))
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
-
+class BatchNorm(BatchNorm):
     @torch.no_grad()
     def remember(self, x):
         mean, var = x.mean(dim=(0, 2, 3)), x.var(dim=(0, 2, 3))

@@ -27,18 +27,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: no ReLU after the addition
 # The ReLU after the addition is missing: the block ends with one.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
@@ -47,18 +36,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: ReLU before the addition
 # Your last ReLU comes before the addition: then F can only add, never take away.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
@@ -67,18 +45,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: ReLU before and after the addition
 # You apply a ReLU to F before the addition and once more after it: F may be negative.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
@@ -87,18 +54,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: norm after the ReLU
 # Your first norm comes after the ReLU: convolution, norm, ReLU is the order.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = self.norm1(F.relu(self.conv1(x)))
         y = self.norm2(self.conv2(y))
@@ -107,18 +63,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: no ReLU in the middle
 # The ReLU between the two convolutions is missing: without it they are one linear map.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = self.norm1(self.conv1(x))
         y = self.norm2(self.conv2(y))
@@ -127,18 +72,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: shortcut never added
 # The shortcut is made but never added: that is a plain block.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.norm2(self.conv2(y))
@@ -147,18 +81,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: norm over the sum
 # You normalise the sum: the second norm belongs to F alone, before the shortcut is added.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.conv2(y)
@@ -167,18 +90,7 @@ class ResidualBlock(nn.Module):
 
 # %% wrong: first norm used twice
 # You use the first norm after both convolutions: the second has statistics of its own.
-class ResidualBlock(nn.Module):
-    def __init__(self, in_channels, out_channels, stride=1):
-        super().__init__()
-        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
-        self.norm1 = nn.BatchNorm2d(out_channels)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(out_channels)
-        self.shortcut = nn.Identity()
-        if stride != 1 or in_channels != out_channels:
-            conv = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
-            self.shortcut = nn.Sequential(conv, nn.BatchNorm2d(out_channels))
-
+class ResidualBlock(ResidualBlock):
     def forward(self, x):
         y = F.relu(self.norm1(self.conv1(x)))
         y = self.norm1(self.conv2(y))

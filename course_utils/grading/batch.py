@@ -14,12 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import Any
 
-import nbformat
 import psutil
 
-from course_utils.grading.grade import Graded, Job, fingerprint, grade_one, read_pristine
-from course_utils.grading.results import Result
-from course_utils.grading.sanitise import sanitise
+from course_utils.grading.grade import Graded, Job, given_up, grade_one
 
 __all__ = ["ClusterError", "run_on_cluster", "run_on_pool"]
 
@@ -161,16 +158,4 @@ def _result_of(job: Job, future: Future) -> Graded | None:
 
 def _given_up(job: Job, reason: str) -> Graded:
     """Return the result of a job that no process brought to an end."""
-    pristine = read_pristine(job.folder)
-    submission = job.submission
-    result = Result(
-        submission.student,
-        job.item.name,
-        "failed",
-        f"the grader gave up: {reason}",
-        notes=submission.notes,
-        fingerprint=fingerprint(job),
-        submitted_at=submission.submitted_at,
-        file=submission.file,
-    )
-    return Graded(result, nbformat.writes(sanitise(pristine.cells, pristine)))
+    return given_up(job, f"the grader gave up: {reason}")

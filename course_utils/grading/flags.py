@@ -5,8 +5,9 @@ A flag takes no points. It is for instructors: wrong suspicions stay among them.
 
 import ast
 import re
-import warnings
 from collections.abc import Iterator, Mapping
+
+from course_utils.grading.likeness import parsed
 
 __all__ = ["find_flags"]
 
@@ -51,13 +52,10 @@ def find_flags(cells: Mapping[str, str]) -> tuple[str, ...]:
         if len(source) > MAX_CELL:  # a parser takes a thousand times its length in memory
             flags.append(f"{name} uses a very long text")
             continue
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python warns of a student's invalid escapes
-                used = set(_suspicious(ast.parse(source)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            # A magic, or nothing that runs. IPython's own reading of it may take for ever.
-            used = set(_suspicious_words(source))
+        tree = parsed(source)
+        # Without one it is a magic, or nothing that runs. IPython's own reading of it may take
+        # for ever.
+        used = set(_suspicious_words(source) if tree is None else _suspicious(tree))
         if used:
             flags.append(f"{name} uses {', '.join(sorted(used))}")
     return tuple(flags)

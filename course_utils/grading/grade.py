@@ -20,12 +20,12 @@ from course_utils.grading.judging import judge_question
 from course_utils.grading.lab import Lab, read_lab
 from course_utils.grading.questions import PreparedQuestion
 from course_utils.grading.repair import Repaired, Unreadable, repair
-from course_utils.grading.results import Result
+from course_utils.grading.results import Result, Status
 from course_utils.grading.sandbox import Sandbox
 from course_utils.grading.sanitise import sanitise
 from course_utils.grading.session import Run, run_submission
 
-__all__ = ["Graded", "Job", "fingerprint", "grade_one", "read_pristine"]
+__all__ = ["Graded", "Job", "fingerprint", "given_up", "grade_one", "read_pristine"]
 
 
 @dataclass(frozen=True)
@@ -50,31 +50,25 @@ class Graded:
 def grade_one(job: Job) -> Graded:
     """Grade one submission; whatever happens becomes a result with a reason."""
     started = time.monotonic()
-    submission = job.submission
-    blank = Result(
-        submission.student,
-        job.item.name,
-        "failed",
-        notes=submission.notes,
-        fingerprint=fingerprint(job),
-        submitted_at=submission.submitted_at,
-        file=submission.file,
-    )
     pristine = read_pristine(job.folder)
     try:
-        if submission.problem:
-            raise Unreadable(submission.problem)
-        repaired = repair(submission.content, pristine)
-        result = _grade(job, blank, repaired)
-        notebook = nbformat.writes(sanitise(repaired.cells, pristine))
+        if job.submission.problem:
+            raise Unreadable(job.submission.problem)
+        repaired = repair(job.submission.content, pristine)
+        result = _grade(job, repaired)
+        graded = Graded(result, nbformat.writes(sanitise(repaired.cells, pristine)))
     except Unreadable as error:
-        result = replace(blank, status="unreadable", reason=str(error))
+        graded = given_up(job, str(error), "unreadable")
     except Exception as error:
-        reason = f"the grader broke off: {type(error).__name__}: {error}"
-        result = replace(blank, reason=reason)
-    if result.status != "graded":
-        notebook = nbformat.writes(sanitise(pristine.cells, pristine))
-    return Graded(replace(result, seconds=time.monotonic() - started), notebook)
+        graded = given_up(job, f"the grader broke off: {type(error).__name__}: {error}")
+    return replace(graded, result=replace(graded.result, seconds=time.monotonic() - started))
+
+
+def given_up(job: Job, reason: str, status: Status = "failed") -> Graded:
+    """Return what stands for work without scores, with the notebook as it was given out."""
+    pristine = read_pristine(job.folder)
+    result = replace(_blank(job), status=status, reason=reason)
+    return Graded(result, nbformat.writes(sanitise(pristine.cells, pristine)))
 
 
 def fingerprint(job: Job) -> str:
@@ -102,7 +96,21 @@ def read_pristine(folder: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def _grade(job: Job, blank: Result, repaired: Repaired) -> Result:
+def _blank(job: Job) -> Result:
+    submission = job.submission
+    return Result(
+        submission.student,
+        job.item.name,
+        "failed",
+        notes=submission.notes,
+        fingerprint=fingerprint(job),
+        submitted_at=submission.submitted_at,
+        file=submission.file,
+    )
+
+
+def _grade(job: Job, repaired: Repaired) -> Result:
+    blank = _blank(job)
     hidden, public = _questions(job.folder, _digest_of(job.folder), job.seed)
     run = run_submission(
         repaired.steps,

@@ -20,11 +20,10 @@ from course_utils.grading.folder import gradebook_url, prepare_folder
 from course_utils.grading.lab import Lab
 from course_utils.grading.release import notebook_with_tests, release_notebook
 from course_utils.grading.results import Result, write_atomically
-from course_utils.grading.sanitise import sanitise
+from course_utils.grading.sanitise import ADDED, sanitise
 
-__all__ = ["Gradebook", "GradebookError", "ManualGrade", "Score", "prepare_folder"]
+__all__ = ["Gradebook", "GradebookError", "ManualGrade", "Score", "is_blank", "prepare_folder"]
 
-ADDED = "added-"  # how the ids of cells begin that a student added
 MAX_NAME = 128  # characters of a name that nbgrader's tables hold
 
 
@@ -94,7 +93,7 @@ class Gradebook:
         texts, before = _texts(notebook), self._filed(shown)
         changed = {cell for cell, text in texts.items() if text != before.get(cell)}
         given = self._given_texts(result.lab)
-        unanswered = {cell for cell, text in texts.items() if _is_blank(text, given.get(cell, ()))}
+        unanswered = {cell for cell, text in texts.items() if is_blank(text, given.get(cell, ()))}
         if any(map(_is_own_prose, notebook.cells)):  # a report may stand there
             unanswered = set()
         transact(
@@ -175,7 +174,7 @@ def _texts(notebook: NotebookNode) -> dict[str, str]:
     }
 
 
-def _is_blank(text: str, given: Collection[str]) -> bool:
+def is_blank(text: str, given: Collection[str]) -> bool:
     """Say whether an answer is as it was given, or holds neither words nor pictures."""
     said = html.unescape(re.sub(r"<(?!img)[^>]*>", "", text))
     return not said.strip() or text.strip() in given
@@ -183,7 +182,7 @@ def _is_blank(text: str, given: Collection[str]) -> bool:
 
 def _is_own_prose(cell: NotebookNode) -> bool:
     """Say whether a student added this cell and wrote text into it."""
-    is_text = cell.cell_type == "markdown" and not _is_blank(cell.source, ())
+    is_text = cell.cell_type == "markdown" and not is_blank(cell.source, ())
     return is_text and cell.get("id", "").startswith(ADDED)
 
 

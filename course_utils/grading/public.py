@@ -27,7 +27,7 @@ from course_utils.grading.questions import (
 )
 from course_utils.grading.values import decode
 
-__all__ = ["PublicChecks", "outcome_of", "read_checks"]
+__all__ = ["PublicChecks", "outcomes_of", "read_checks"]
 
 
 class PublicChecks:
@@ -63,26 +63,30 @@ class PublicChecks:
     def judge(self, question: str, namespace: Mapping[str, Any]) -> QuestionResult:
         """Run the public cases of one question in this process and judge them."""
         prepared = self.questions[question]
-        asked = prepared.question
-        outcomes = [
-            [
-                outcome_of(
-                    call(
-                        asked.program,
-                        namespace,
-                        case.inputs,
-                        forbids=asked.forbids,
-                        keeps_inputs=asked.keeps_inputs,
-                    )
+        return judge_question(prepared, outcomes_of(prepared, namespace), public=True)
+
+
+def outcomes_of(prepared: PreparedQuestion, namespace: Mapping[str, Any]) -> list[list[Outcome]]:
+    """Run a question's cases in this process; returns the outcomes by criterion."""
+    asked = prepared.question
+    return [
+        [
+            _outcome(
+                call(
+                    asked.program,
+                    namespace,
+                    case.inputs,
+                    forbids=asked.forbids,
+                    keeps_inputs=asked.keeps_inputs,
                 )
-                for case in criterion.cases
-            ]
-            for criterion in prepared.criteria
+            )
+            for case in criterion.cases
         ]
-        return judge_question(prepared, outcomes, public=True)
+        for criterion in prepared.criteria
+    ]
 
 
-def outcome_of(reply: Mapping[str, Any]) -> Outcome:
+def _outcome(reply: Mapping[str, Any]) -> Outcome:
     """Turn a reply of `call` into an outcome whose value is plain."""
     if reply["state"] == "value":
         return Outcome("value", decode(reply["value"]))

@@ -7,7 +7,6 @@ file. The file itself stays as it is.
 
 import ast
 import sys
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Literal
 from nbformat import NotebookNode
 
 from course_utils.grading.lab import EXPERIMENT
+from course_utils.grading.likeness import parsed
 from course_utils.grading.matching import Matching, Target, match, read_targets
 from course_utils.grading.submitted import SubmittedCell, Unreadable, read_submitted
 
@@ -42,7 +42,8 @@ class Repaired:
     Parameters
     ----------
     steps
-        What to run, in order: no cells with tests, no experiments.
+        What to run, in order: no cells with tests; of experiments, and of the student's own
+        cells after the last answer, only imports and definitions.
     cells
         What to show: the cells given out, with their metadata and ids, holding the
         student's answers and experiments; and the student's own cells, with ids "added-N".
@@ -187,16 +188,9 @@ class _Builder:
 
 def _lasting(source: str) -> dict[str, ast.stmt]:
     """Return a cell's imports and definitions by their text; none where it is no Python."""
-    if len(source) > MAX_LENT:
-        return {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Python warns of a student's invalid escapes
-            body = ast.parse(source).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return {}
+    tree = parsed(source) if len(source) <= MAX_LENT else None
     lines, found = source.split("\n"), {}  # the lines that the parser counts
-    for node in body:
+    for node in tree.body if tree else ():
         if isinstance(node, LASTING):
             starts = [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))]
             found["\n".join(lines[min(starts) - 1 : node.end_lineno])] = node

@@ -52,13 +52,15 @@ def write_feedback(
     results = _results(workspace, lab)
     item, pristine = course.lab(lab), read_pristine(labs / lab)
     known = {result.student for name in course.items for result in workspace.results(name)}
-    by_hand = {m.student: m for m in _marks_by_hand(course, workspace, known) if m.item == lab}
+    students = read_students(workspace.folder / "students.csv")
+    by_hand = _marks_by_hand(course, workspace, students, known)
+    overruled = {mark.student: mark for mark in by_hand if mark.item == lab}
     with Gradebook(workspace.folder, db_url) as gradebook:
         scores = gradebook.scores(lab)
         for result in results:
             score = scores.get(result.student)
             late = _late(course.late, score.late_seconds) if score else ""
-            if mark := by_hand.get(result.student):
+            if mark := overruled.get(result.student):
                 late = _overruled(mark)
             shown = _shown(workspace, lab, result)
             page = render_feedback(
@@ -91,17 +93,17 @@ def write_marks(
         What the platform will not take as it is, or what is provisional.
     """
     students = read_students(workspace.folder / "students.csv")
-    graded = [item.name for item in course.items.values() if workspace.results(item.name)]
-    known = {result.student for lab in graded for result in workspace.results(lab)}
-    by_hand = _marks_by_hand(course, workspace, known)
-    if not (graded or by_hand):
+    results = {name: found for name in course.items if (found := workspace.results(name))}
+    known = {result.student for found in results.values() for result in found}
+    by_hand = _marks_by_hand(course, workspace, students, known)
+    if not (results or by_hand):
         raise FileNotFoundError(
             f"no marks in {workspace.folder.absolute()}: run `course grade LAB ...`, or name the "
             "grading folder with --folder"
         )
     scores = []
     with Gradebook(workspace.folder, db_url) as gradebook:
-        for lab in graded:
+        for lab in results:
             scores += [
                 LabScore(
                     score.student,
@@ -115,8 +117,8 @@ def write_marks(
             ]
     broken = {
         (result.student, lab)
-        for lab in graded
-        for result in workspace.results(lab)
+        for lab, found in results.items()
+        for result in found
         if result.status == "failed"
     }
     everyone = marks(course, students, scores, by_hand, now=datetime.now(UTC), broken=broken)
@@ -157,10 +159,9 @@ def say_strangers(students: Sequence[Student], graded: Iterable[str]) -> Iterato
 
 
 def _marks_by_hand(
-    course: Course, workspace: Workspace, graded: Collection[str]
+    course: Course, workspace: Workspace, students: Sequence[Student], graded: Collection[str]
 ) -> tuple[Override, ...]:
     """Read marks.csv, whose students are those of the roster and those who were graded."""
-    students = read_students(workspace.folder / "students.csv")
     known = {student.student for student in students} | set(graded)
     return read_marks(workspace.folder / "marks.csv", course, known)
 

@@ -81,8 +81,10 @@ def _go_on(shell: Any, source: str, error: Exception) -> None:
     one, and is no worse for it.
     """
     last = raised_at(error)
+    if last is None:
+        return
     for statement in ast.parse(shell.transform_cell(source)).body:
-        if last is None or statement.lineno <= last:
+        if statement.lineno <= last:
             continue
         code = compile(ast.Module([statement], []), "<ipython-input-again>", "exec")
         try:

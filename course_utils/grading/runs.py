@@ -11,7 +11,12 @@ from nbformat import NotebookNode
 from course_utils.grading.batch import run_on_cluster, run_on_pool
 from course_utils.grading.course import Course, Item
 from course_utils.grading.grade import Graded, Job, fingerprint, read_pristine
-from course_utils.grading.gradebook import Gradebook, GradebookError, prepare_folder
+from course_utils.grading.gradebook import (
+    Gradebook,
+    GradebookError,
+    is_blank,
+    prepare_folder,
+)
 from course_utils.grading.intake import Submission, find_submissions
 from course_utils.grading.judging import QuestionResult, judge_question
 from course_utils.grading.lab import is_manual, read_lab
@@ -172,7 +177,7 @@ def check_at_home(course: Course, labs: Path, lab: str, notebook: Path) -> Check
 
 def _empty_reports(pristine: NotebookNode, repaired: Repaired) -> Iterator[str]:
     """Say what a person would grade and find empty."""
-    stubs = {cell.id: cell.source.strip() for cell in pristine.cells if is_manual(cell)}
+    stubs = {cell.id: cell.source for cell in pristine.cells if is_manual(cell)}
     for cell in repaired.cells:
-        if cell.source.strip() in ("", stubs.get(cell.id)) and cell.id in stubs:
+        if cell.id in stubs and is_blank(cell.source, {stubs[cell.id]}):
             yield f"{cell.metadata.nbgrader.grade_id} is still empty; a person will grade it."

@@ -16,11 +16,12 @@ from course_utils.grading.lab import is_answer
 from course_utils.grading.markup import as_typed, to_html, visible
 from course_utils.grading.pictures import Album
 
-__all__ = ["MAX_SOURCE", "sanitise"]
+__all__ = ["ADDED", "MAX_SOURCE", "sanitise"]
 
 MAX_SOURCE = 200_000  # characters of one cell's source
 MAX_OUTPUT = 20_000  # characters of one output's text
 MAX_OUTPUTS = 50  # of one cell
+ADDED = "added-"  # how the ids of cells begin that a student added
 MAX_ADDED = 200  # cells that the student added
 MAX_EXTRA = 1_000_000  # characters of all outputs and added cells together
 MAX_EXTRA_MARKDOWN = 200_000  # characters of added Markdown that are parsed; that takes time
@@ -70,7 +71,7 @@ def sanitise(cells: Sequence[NotebookNode], pristine: NotebookNode) -> NotebookN
             kept.append(_given_cell(cell, model, room))
         elif added < MAX_ADDED and room.characters > 0:
             added += 1
-            kept.append(_added_cell(cell, f"added-{added}", room))
+            kept.append(_added_cell(cell, f"{ADDED}{added}", room))
         else:
             left_out += 1
     if left_out:

@@ -9,12 +9,11 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from course_utils.grading.calls import call
 from course_utils.grading.cases import prepare
 from course_utils.grading.course import ASSIGNMENTS
 from course_utils.grading.judging import judge_question
 from course_utils.grading.lab import read_lab
-from course_utils.grading.public import outcome_of
+from course_utils.grading.public import outcomes_of
 from course_utils.grading.questions import PreparedQuestion
 
 __all__ = ["hidden_test"]
@@ -23,23 +22,7 @@ __all__ = ["hidden_test"]
 def hidden_test(lab: str, question: str, namespace: Mapping[str, Any]) -> None:
     """Raise AssertionError unless an answer earns all points of its question."""
     prepared = _prepared(lab)[question]
-    asked = prepared.question
-    outcomes = [
-        [
-            outcome_of(
-                call(
-                    asked.program,
-                    namespace,
-                    case.inputs,
-                    forbids=asked.forbids,
-                    keeps_inputs=asked.keeps_inputs,
-                )
-            )
-            for case in criterion.cases
-        ]
-        for criterion in prepared.criteria
-    ]
-    result = judge_question(prepared, outcomes)
+    result = judge_question(prepared, outcomes_of(prepared, namespace))
     assert result.earned == result.points, result.message
 
 

@@ -125,11 +125,11 @@ class StudentProcess:
         """Return the largest memory so far of the processes and of their disk, in MB."""
         tree = self._tree()
         # Before it is ready, the last of its processes may still see the disks of the host.
-        disk = _disk_used(tree[-1].pid) if tree and self._is_ready and self._has_wall else 0
-        disk += sum(map(_buffered, tree))
-        used = disk + sum(map(_resident, tree))
+        held = _disk_used(tree[-1].pid) if tree and self._is_ready and self._has_wall else 0
+        held += sum(map(_buffered, tree))
+        used = held + sum(map(_resident, tree))
         if used > self._limits.memory_mb * 2**20:  # counts again what forks share
-            used = disk + sum(map(_proportional, tree))
+            used = held + sum(map(_proportional, tree))
         self.memory_mb = max(self.memory_mb, used / 2**20)
         return self.memory_mb
 

@@ -10,12 +10,11 @@ from functools import lru_cache
 
 import pytest
 
-from course_utils.grading.calls import call
 from course_utils.grading.cases import PUBLIC_SEED, prepare
 from course_utils.grading.course import ASSIGNMENTS, read_course
 from course_utils.grading.judging import UNANSWERED, judge_question
 from course_utils.grading.lab import EXPERIMENT, is_manual, is_test, read_lab
-from course_utils.grading.public import outcome_of
+from course_utils.grading.public import outcomes_of
 from course_utils.grading.values import encode
 
 LABS = sorted(path.parent.parent for path in ASSIGNMENTS.glob("*/source/questions.py"))
@@ -27,23 +26,7 @@ prepared_of = lru_cache(lambda folder, seed: prepare(lab_of(folder), seed))
 
 def judged(prepared, names):
     """Run one question's cases on some names and judge them as hidden ones."""
-    asked = prepared.question
-    outcomes = [
-        [
-            outcome_of(
-                call(
-                    asked.program,
-                    names,
-                    case.inputs,
-                    forbids=asked.forbids,
-                    keeps_inputs=asked.keeps_inputs,
-                )
-            )
-            for case in criterion.cases
-        ]
-        for criterion in prepared.criteria
-    ]
-    return judge_question(prepared, outcomes)
+    return judge_question(prepared, outcomes_of(prepared, names))
 
 
 def with_answer(lab, answer):
